@@ -1,0 +1,1 @@
+//! Who are you: password methods as step functions, no sockets.

@@ -1,0 +1,1 @@
+//! Which nodes a database has, what role each plays and how fresh it is.

@@ -1,0 +1,3 @@
+//! The `pglagoon` command line.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The wire protocol, pure: bytes in, bytes out. No sockets, no runtime.

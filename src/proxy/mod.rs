@@ -1,0 +1,1 @@
+//! Wiring: workers, acceptor, reload, shutdown.

@@ -1,0 +1,1 @@
+//! Facts in, target out: the routing decision, pure and total.

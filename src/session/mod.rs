@@ -1,0 +1,1 @@
+//! One client, from log-in to close.

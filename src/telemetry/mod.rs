@@ -1,0 +1,1 @@
+//! Counters, histograms and logging, named in one place.
