@@ -1,0 +1,83 @@
+//! Which node a statement runs on.
+
+use std::time::Duration;
+
+use crate::config::section::{keywords, section};
+
+section! {
+    /// `[routing]`: which node a statement runs on. `[databases.<name>.routing]` takes the same keys.
+    Routing {
+        /// Whether reads go to replicas. With false every statement runs on the primary.
+        read_write_split: Split, Switch, Split::On, Reload;
+        /// How far behind the primary a replica may be to answer reads.
+        max_lag: Duration, TimeAboveZero, Duration::from_secs(1), Reload;
+        /// What a read must see: "session" (all that its own connection wrote before) or "eventual" (any state no
+        /// older than `max_lag`).
+        consistency: Consistency, Keyword, Consistency::Session, Reload;
+        /// How long a read waits for a replica to catch up with its session's last write before it goes to the
+        /// primary; 0 means not at all.
+        read_wait: Duration, Time, Duration::from_millis(10), Reload;
+        /// How one of several eligible replicas is chosen: `"least_loaded"` (fewest servers in use, by weight).
+        balance: Balance, Keyword, Balance::LeastLoaded, Reload;
+        /// What happens to a read that no replica can answer: "primary" (it runs there) or "error".
+        no_replica: NoReplica, Keyword, NoReplica::Primary, Reload;
+        /// Whether replicas that were within `max_lag` when the primary was lost go on answering reads.
+        stale_reads_without_primary: StaleReads, Switch, StaleReads::On, Reload;
+        /// How long a replica that failed or lagged must be well before it gets reads again.
+        return_delay: Duration, Time, Duration::from_secs(1), Reload;
+        /// How often each node's position is asked for while reads want replicas.
+        poll_interval: Duration, TimeAboveZero, Duration::from_millis(5), Reload;
+        /// How often it is asked for while nobody wants replicas.
+        idle_poll_interval: Duration, TimeAboveZero, Duration::from_millis(250), Reload;
+        /// How long a node may take to answer before it counts as down.
+        poll_timeout: Duration, TimeAboveZero, Duration::from_secs(2), Reload;
+    }
+}
+
+keywords! {
+    /// Whether reads go to replicas.
+    Split {
+        /// They do.
+        On = "true",
+        /// Every statement runs on the primary.
+        Off = "false",
+    }
+}
+
+keywords! {
+    /// What a read must see.
+    Consistency {
+        /// Any state that is no older than `max_lag`.
+        Eventual = "eventual",
+        /// Everything that the session wrote before.
+        Session = "session",
+    }
+}
+
+keywords! {
+    /// How one of several eligible replicas is chosen.
+    Balance {
+        /// The one with the fewest servers in use in proportion to its weight.
+        LeastLoaded = "least_loaded",
+    }
+}
+
+keywords! {
+    /// What happens to a read that no replica can answer.
+    NoReplica {
+        /// It runs on the primary.
+        Primary = "primary",
+        /// It fails.
+        Error = "error",
+    }
+}
+
+keywords! {
+    /// Whether replicas answer reads while no primary is there.
+    StaleReads {
+        /// Those that were within `max_lag` at the last good poll do.
+        On = "true",
+        /// None does.
+        Off = "false",
+    }
+}
