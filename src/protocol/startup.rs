@@ -4,12 +4,17 @@ use super::frame::{write_cstr, write_untagged};
 use super::reader::Reader;
 use super::{FrameError, Version};
 
-/// `PG_PROTOCOL(1234, 5678)`, `CANCEL_REQUEST_CODE` in `src/include/libpq/pqcomm.h`.
-const CANCEL_REQUEST: u32 = (1234 << 16) | 5678;
+/// `CANCEL_REQUEST_CODE` in `src/include/libpq/pqcomm.h`.
+const CANCEL_REQUEST: u32 = request_code(5678);
 /// `NEGOTIATE_SSL_CODE`.
-const SSL_REQUEST: u32 = (1234 << 16) | 5679;
+const SSL_REQUEST: u32 = request_code(5679);
 /// `NEGOTIATE_GSS_CODE`.
-const GSSENC_REQUEST: u32 = (1234 << 16) | 5680;
+const GSSENC_REQUEST: u32 = request_code(5680);
+
+/// `PG_PROTOCOL(1234, minor)`: a version that no protocol has stands for a request.
+const fn request_code(minor: u16) -> u32 {
+    Version { major: 1234, minor }.code()
+}
 
 /// The longest startup packet that PostgreSQL takes (`MAX_STARTUP_PACKET_LENGTH`), the length word included.
 pub const MAX_STARTUP_PACKET: usize = 10_000;
@@ -18,7 +23,7 @@ pub const MAX_STARTUP_PACKET: usize = 10_000;
 pub const MAX_CANCEL_KEY: usize = 256;
 
 /// A packet that may begin a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Startup<'a> {
     /// Stop a running statement.
     CancelRequest {
@@ -69,7 +74,7 @@ impl<'a> Startup<'a> {
 }
 
 /// The parameters of a StartupMessage, checked as they are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameters<'a>(&'a [u8]);
 
 impl<'a> Iterator for Parameters<'a> {
