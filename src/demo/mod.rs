@@ -1,1 +1,48 @@
-//! Throwaway PostgreSQL clusters: for the demo and for the tests.
+//! Throwaway clusters, for whoever wants to see pgLagoon work and for the integration tests.
+//!
+//! Everything here runs on this machine only, on ports and in directories of its own, as many times side by
+//! side as wanted, as root or not, and leaves nothing behind however the process ends.
+
+mod access;
+mod account;
+mod cluster;
+mod error;
+mod install;
+mod node;
+mod programs;
+mod scratch;
+mod signal;
+
+use std::{future::Future, time::Duration};
+
+use tokio::time::{Instant, sleep};
+
+pub use self::{
+    access::Authentication,
+    cluster::{Cluster, ClusterBuilder},
+    error::Error,
+    install::{Installation, Search},
+    node::{Node, Shutdown},
+};
+
+/// How often a condition is looked at that nobody announces.
+const LOOK_EVERY: Duration = Duration::from_millis(15);
+
+/// Asks until the answer is yes, `patience` is over, or asking fails.
+async fn await_true<F>(
+    what: &str,
+    patience: Duration,
+    mut ask: impl FnMut() -> F,
+) -> Result<(), Error>
+where
+    F: Future<Output = Result<bool, Error>>,
+{
+    let started = Instant::now();
+    while !ask().await? {
+        if started.elapsed() > patience {
+            return Err(Error::Deadline { what: what.to_owned(), waited: patience });
+        }
+        sleep(LOOK_EVERY).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,52 @@
+# Everything here sets itself up; scripts/postgres.sh finds PostgreSQL or gets it.
+
+CARGO ?= cargo
+# Where downloaded versions of PostgreSQL are kept; git ignores it.
+export PGLAGOON_LOCAL ?= $(CURDIR)/.local
+
+.PHONY: help demo test unit integration check lint format doc bench clean
+
+help:
+	@echo 'make demo         a throwaway primary, two streaming replicas and pgLagoon in front (ARGS="--lag 2s")'
+	@echo 'make test         every test; starts PostgreSQL 15 and 18 itself'
+	@echo 'make unit         the tests that need no PostgreSQL'
+	@echo 'make integration  the tests against real PostgreSQL'
+	@echo 'make check        format, lints and documentation, as the gate sees them'
+	@echo 'make bench        side by side with PgBouncer on this machine'
+
+demo:
+	$(CARGO) run --release --quiet -- demo $(ARGS)
+
+# The programs are fetched first, so that a failing download is not a failing test.
+test: postgres
+	$(CARGO) test
+
+unit:
+	$(CARGO) test --lib --bins --test scripted
+	$(CARGO) test --doc
+
+integration: postgres
+	$(CARGO) test --test integration
+
+.PHONY: postgres
+postgres:
+	@for version in 15 18; do scripts/postgres.sh get $$version >/dev/null || exit 1; done
+	@scripts/postgres.sh tools >/dev/null || echo 'without psql and pgbench the tests that need them are skipped'
+
+check: lint doc
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+
+doc:
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items
+
+format:
+	$(CARGO) fmt
+
+bench:
+	$(CARGO) bench
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,106 @@
+//! What the tests stand on: PostgreSQL of each version, clusters of their own or shared, and programs.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Output,
+    sync::OnceLock,
+};
+
+use pglagoon::demo::{Cluster, ClusterBuilder, Installation, Search};
+use tokio::sync::OnceCell;
+use tokio_postgres::{Client, NoTls};
+
+/// The versions that every test runs against: the oldest that Debian ships and the newest.
+pub(crate) const VERSIONS: [u16; 2] = [15, 18];
+
+/// Where downloaded versions are kept; git ignores it.
+fn store() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(".local")
+}
+
+/// PostgreSQL of this major version, downloaded when the machine has none.
+pub(crate) fn installation(major: u16) -> &'static Installation {
+    static FOUND: [OnceLock<Installation>; VERSIONS.len()] = [OnceLock::new(), OnceLock::new()];
+    let index = VERSIONS.iter().position(|version| *version == major).unwrap();
+    FOUND[index].get_or_init(|| {
+        Search::new()
+            .major(major)
+            .store(store())
+            .find_or_install()
+            .unwrap_or_else(|e| panic!("{e}"))
+    })
+}
+
+/// A cluster for one test alone, which may break it.
+pub(crate) fn own_cluster(major: u16) -> ClusterBuilder {
+    ClusterBuilder::new(installation(major)).replicas(2)
+}
+
+/// The cluster with two replicas that all tests share which leave it as they found it.
+///
+/// It goes when the test process ends, however that ends.
+pub(crate) async fn shared_cluster(major: u16) -> &'static Cluster {
+    static STARTED: [OnceCell<Cluster>; VERSIONS.len()] =
+        [OnceCell::const_new(), OnceCell::const_new()];
+    let index = VERSIONS.iter().position(|version| *version == major).unwrap();
+    STARTED[index]
+        .get_or_init(|| async {
+            own_cluster(major).start().await.unwrap_or_else(|error| panic!("{error}"))
+        })
+        .await
+}
+
+/// A connection of tokio-postgres, driven by the test's own runtime.
+pub(crate) async fn client(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// Runs `psql -XAtq` with these arguments; `None`, with a printed reason, when there is no psql to be had.
+pub(crate) async fn psql(url: &str, arguments: &[&str]) -> Option<Output> {
+    let mut all = vec!["-XAtq", "-v", "ON_ERROR_STOP=1", "-d", url];
+    all.extend_from_slice(arguments);
+    tool("psql", &all).await
+}
+
+/// Runs pgbench with these arguments; `None`, with a printed reason, when there is no pgbench to be had.
+pub(crate) async fn pgbench(url: &str, arguments: &[&str]) -> Option<Output> {
+    let mut all = arguments.to_vec();
+    all.push(url);
+    tool("pgbench", &all).await
+}
+
+async fn tool(name: &str, arguments: &[&str]) -> Option<Output> {
+    static TOOLS: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let directory = TOOLS.get_or_init(|| {
+        Search::new().store(store()).tools().inspect_err(|error| eprintln!("skipped: {error}")).ok()
+    });
+    let program = directory.as_ref()?.join(name);
+    let output = tokio::process::Command::new(program).args(arguments).output().await;
+    Some(output.unwrap())
+}
+
+/// What a program printed, which must have succeeded.
+pub(crate) fn succeeded(output: &Output) -> String {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {errors}", output.status);
+    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+}
+
+/// Makes one test per PostgreSQL version of an async function that takes the major version.
+macro_rules! on_each_version {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            #[tokio::test]
+            async fn on_15() {
+                super::$name(15).await;
+            }
+            #[tokio::test]
+            async fn on_18() {
+                super::$name(18).await;
+            }
+        }
+    )+};
+}
+pub(crate) use on_each_version;

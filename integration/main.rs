@@ -1,0 +1,11 @@
+//! Tests against real PostgreSQL, which they start themselves.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so by a panic"
+)]
+
+mod cluster;
+mod fixture;
