@@ -1,6 +1,6 @@
 //! Who may use a throwaway cluster, and how they prove who they are.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, net::SocketAddr};
 
 /// How PostgreSQL authenticates its users; names of `pg_hba.conf`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,12 +49,12 @@ impl Access {
         Self { authentication, superuser_password: password(), app_password: password() }
     }
 
-    pub(super) fn app_url(&self, port: u16) -> String {
-        format!("postgres://app:{}@127.0.0.1:{port}/app", self.app_password)
+    pub(super) fn app_url(&self, address: SocketAddr) -> String {
+        format!("postgres://app:{}@{address}/app", self.app_password)
     }
 
-    pub(super) fn superuser_url(&self, port: u16) -> String {
-        format!("postgres://postgres:{}@127.0.0.1:{port}/app", self.superuser_password)
+    pub(super) fn superuser_url(&self, address: SocketAddr) -> String {
+        format!("postgres://postgres:{}@{address}/app", self.superuser_password)
     }
 
     /// What a replica's walreceiver connects with.

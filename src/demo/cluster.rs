@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::SocketAddr,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -73,6 +74,19 @@ pub struct Cluster {
     access: Access,
 }
 
+/// A step on the way to a running cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The first data directory is made.
+    Initialize,
+    /// It is copied for the replicas.
+    Copy,
+    /// The primary is started.
+    StartPrimary,
+    /// The replicas are started.
+    StartReplicas,
+}
+
 impl ClusterBuilder {
     /// A primary alone, with SCRAM authentication.
     pub fn new(installation: &Installation) -> Self {
@@ -117,6 +131,18 @@ impl ClusterBuilder {
     /// # Cancel safety
     /// When the future is dropped everything is stopped and removed.
     pub async fn start(self) -> Result<Cluster, Error> {
+        self.start_observed(|_| ()).await
+    }
+
+    /// The same, telling `observe` what is about to happen.
+    ///
+    /// # Errors
+    /// As [`ClusterBuilder::start`].
+    ///
+    /// # Cancel safety
+    /// As [`ClusterBuilder::start`].
+    pub async fn start_observed(self, mut observe: impl FnMut(Step)) -> Result<Cluster, Error> {
+        observe(Step::Initialize);
         let scratch = Scratch::create()?;
         let programs = Programs::new(&self.installation, &scratch);
         let access = Access::new(self.authentication);
@@ -128,6 +154,7 @@ impl ClusterBuilder {
                 Node::new(&name, &programs, &access, self.settings(Some(number)))
             })
             .collect();
+        observe(Step::Copy);
         for replica in &replicas {
             // The primary has never run as a server: its directory is a cold, consistent copy.
             let mut copy = programs.tool("cp");
@@ -136,7 +163,7 @@ impl ClusterBuilder {
         }
         let nodes = std::iter::once(primary).chain(replicas).collect();
         let cluster = Cluster { scratch, nodes, primary: AtomicUsize::new(0), access };
-        cluster.start_all().await?;
+        cluster.start_all(observe).await?;
         Ok(cluster)
     }
 
@@ -192,6 +219,16 @@ impl Cluster {
     /// The directory that holds all nodes and their Unix sockets.
     pub fn directory(&self) -> &std::path::Path {
         self.scratch.path()
+    }
+
+    /// The password of the ordinary user `app`.
+    pub fn app_password(&self) -> &str {
+        &self.access.app_password
+    }
+
+    /// The address of the database `app` for the user `app` by way of a pooler at `address`.
+    pub fn app_url_at(&self, address: SocketAddr) -> String {
+        self.access.app_url(address)
     }
 
     /// Makes a replica the primary. The old primary is left as it is: stop it first, or have two.
@@ -254,8 +291,10 @@ impl Cluster {
         Ok(())
     }
 
-    async fn start_all(&self) -> Result<(), Error> {
+    async fn start_all(&self, mut observe: impl FnMut(Step)) -> Result<(), Error> {
+        observe(Step::StartPrimary);
         self.primary().start().await?;
+        observe(Step::StartReplicas);
         let source = self.access.replication(self.primary().port());
         let started = self.replicas().map(|replica| {
             let line = format!("primary_conninfo = '{source}'\n");

@@ -1,6 +1,6 @@
 //! What can go wrong with a throwaway cluster.
 
-use std::{io, path::PathBuf};
+use std::{io, net::SocketAddr, path::PathBuf};
 
 /// Why a throwaway cluster, or the demo on top of it, did not come up or did not do as told.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +48,22 @@ pub enum Error {
         what: String,
         /// For how long.
         waited: std::time::Duration,
+    },
+    /// Somebody else listens where the demo was to listen, or nobody may.
+    #[error("cannot listen on {address}: choose another, for example --listen {other}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Where one could.
+        other: SocketAddr,
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// The pooler in front of the cluster did not start.
+    #[error("pgLagoon did not start")]
+    Front {
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The cluster has no node of this number.
     #[error("the cluster has no replica number {0}")]

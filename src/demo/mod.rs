@@ -7,11 +7,16 @@ mod access;
 mod account;
 mod cluster;
 mod error;
+mod front;
 mod install;
 mod node;
+mod options;
 mod programs;
 mod scratch;
+mod show;
 mod signal;
+mod table;
+mod workload;
 
 use std::{future::Future, time::Duration};
 
@@ -19,10 +24,13 @@ use tokio::time::{Instant, sleep};
 
 pub use self::{
     access::Authentication,
-    cluster::{Cluster, ClusterBuilder},
+    cluster::{Cluster, ClusterBuilder, Step},
     error::Error,
+    front::{Front, NodeStatus},
     install::{Installation, Search},
     node::{Node, Shutdown},
+    options::{Options, Workload},
+    show::run_until,
 };
 
 /// How often a condition is looked at that nobody announces.

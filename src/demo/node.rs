@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -75,6 +76,11 @@ impl Node {
         self.port.lock().unwrap_or(0)
     }
 
+    /// Where the server listens.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port()))
+    }
+
     /// The data directory.
     pub fn data(&self) -> &Path {
         &self.data
@@ -87,12 +93,12 @@ impl Node {
 
     /// The address of the database `app` for the ordinary user `app`.
     pub fn url(&self) -> String {
-        self.access.app_url(self.port())
+        self.access.app_url(self.address())
     }
 
     /// The address of the database `app` for the superuser `postgres`.
     pub fn superuser_url(&self) -> String {
-        self.access.superuser_url(self.port())
+        self.access.superuser_url(self.address())
     }
 
     /// Opens a connection as the superuser; a task of the current runtime drives it until the client is dropped.
@@ -306,7 +312,7 @@ impl Drop for Node {
 
 /// A port that nobody listens on right now.
 fn free_port() -> Result<u16, Error> {
-    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     (0..1000).map(|_| rand::random_range(PORTS)).find(is_free).ok_or_else(|| Error::Io {
         action: "find a free port".to_owned(),
         source: std::io::ErrorKind::AddrInUse.into(),
