@@ -3,8 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::{PoolMode, Routing, ServerTlsMode};
+use super::{PoolMode, Routing, ServerLogin, ServerTlsMode};
+use crate::config::codec::{Count, CountAboveZero, CountOrUnlimited, Inherited, Keyword};
 use crate::config::secret::Secret;
+use crate::config::section::section;
 
 /// `[databases.<name>]`: one database that clients may ask for.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,14 +30,12 @@ impl Database {
     }
 
     /// Whom the monitor logs in to `node` as: `monitor_user` if it is set, else the URL's user.
-    pub fn monitor_login<'a>(&'a self, node: &'a NodeUrl) -> Option<super::ServerLogin<'a>> {
+    pub fn monitor_login<'a>(&'a self, node: &'a NodeUrl) -> Option<ServerLogin<'a>> {
         match (&self.monitor, &node.user) {
             (Some(own), _) => {
-                Some(super::ServerLogin { user: &own.user, password: own.password.as_ref() })
+                Some(ServerLogin { user: &own.user, password: own.password.as_ref() })
             }
-            (None, Some(user)) => {
-                Some(super::ServerLogin { user, password: node.password.as_ref() })
-            }
+            (None, Some(user)) => Some(ServerLogin { user, password: node.password.as_ref() }),
             (None, None) => None,
         }
     }
@@ -128,19 +128,20 @@ pub enum UserSecret {
     Verifier(Secret),
 }
 
-/// Pool settings of one database or user; what is `None` is as `[pool]` or `[limits]` say.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Overrides {
-    /// When a server goes back to the pool.
-    pub mode: Option<PoolMode>,
-    /// Server connections that one pool may hold.
-    pub pool_size: Option<usize>,
-    /// Server connections that one pool keeps open.
-    pub min_pool_size: Option<usize>,
-    /// Server connections on top of the pool size for clients that have waited.
-    pub reserve_pool_size: Option<usize>,
-    /// Server connections of this database or user over all its pools; `Some(None)` means no limit.
-    pub max_connections: Option<Option<usize>>,
-    /// Clients of this database or user; `Some(None)` means no limit.
-    pub max_client_connections: Option<Option<usize>>,
+section! {
+    /// Pool settings of one database or user; what is `None` is as `[pool]` or `[limits]` say.
+    Overrides {
+        /// As `pool.mode`.
+        pool_mode: Option<PoolMode>, Inherited<Keyword>, None, Reload;
+        /// As `pool.default_pool_size`.
+        pool_size: Option<usize>, Inherited<CountAboveZero>, None, Reload;
+        /// As `pool.min_pool_size`.
+        min_pool_size: Option<usize>, Inherited<Count>, None, Reload;
+        /// As `pool.reserve_pool_size`.
+        reserve_pool_size: Option<usize>, Inherited<Count>, None, Reload;
+        /// As `pool.max_db_connections` or `pool.max_user_connections`; 0 means no limit.
+        max_connections: Option<Option<usize>>, Inherited<CountOrUnlimited>, None, Reload;
+        /// As `limits.max_db_client_connections` or `limits.max_user_client_connections`; 0 means no limit.
+        max_client_connections: Option<Option<usize>>, Inherited<CountOrUnlimited>, None, Reload;
+    }
 }

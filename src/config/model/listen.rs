@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use crate::config::codec::{AddressOrOff, Addresses, CountAboveZero, Keyword, Names, WorkerCount};
 use crate::config::section::{keywords, section};
 
 section! {

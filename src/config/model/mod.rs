@@ -51,7 +51,7 @@ impl Config {
     pub fn pool_size(&self, database: &Database, user: &User) -> PoolSize {
         let (own, shared) = (&user.overrides, &database.overrides);
         PoolSize {
-            mode: own.mode.or(shared.mode).unwrap_or(self.pool.mode),
+            mode: own.pool_mode.or(shared.pool_mode).unwrap_or(self.pool.mode),
             size: own.pool_size.or(shared.pool_size).unwrap_or(self.pool.default_pool_size),
             min: own.min_pool_size.or(shared.min_pool_size).unwrap_or(self.pool.min_pool_size),
             reserve: own

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use crate::config::codec::{
+    Count, CountAboveZero, CountOrUnlimited, Keyword, Size, Time, TimeAboveZero, TimeOrOff,
+};
 use crate::config::section::{keywords, section};
 
 section! {

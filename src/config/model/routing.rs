@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::config::codec::{Keyword, Switch, Time, TimeAboveZero};
 use crate::config::section::{keywords, section};
 
 section! {

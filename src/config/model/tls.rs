@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::config::codec::{File, Keyword};
 use crate::config::section::{keywords, section};
 
 section! {

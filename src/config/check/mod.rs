@@ -1,0 +1,88 @@
+//! From what was written to what is used, noting everything that is wrong on the way.
+
+mod database;
+mod rules;
+mod user;
+
+use std::collections::BTreeMap;
+
+use super::keys::{Keys, join};
+use super::model::{Config, Routing};
+use super::problem::Problems;
+use super::section::Section;
+use super::value::{Tree, Value};
+
+/// Checks the whole tree. What is wrong is as by default in the result, which is only used if nothing is.
+pub(super) fn check(tree: &Tree, problems: &mut Problems) -> Config {
+    let mut root = Keys::new("", Some(tree), problems);
+    let mut config = Config {
+        listen: section(&mut root, "listen"),
+        http: section(&mut root, "http"),
+        pool: section(&mut root, "pool"),
+        routing: section(&mut root, "routing"),
+        timeouts: section(&mut root, "timeouts"),
+        limits: section(&mut root, "limits"),
+        logging: section(&mut root, "logging"),
+        admin: section(&mut root, "admin"),
+        ..Config::default()
+    };
+    let tls = root.table("tls");
+    let mut keys = Keys::new("tls", tls, root.problems());
+    config.tls_client = section(&mut keys, "client");
+    config.tls_server = section(&mut keys, "server");
+    keys.finish();
+    let routing = config.routing.clone();
+    config.databases = named(&mut root, "databases", |keys, name| database(keys, name, &routing));
+    config.users = named(&mut root, "users", |keys, _| user::read(keys));
+    root.finish();
+    if config.users.is_empty() {
+        config.users = user::from_primaries(&config.databases, problems);
+    }
+    rules::check(&config, problems);
+    config
+}
+
+/// The table `name`, all of whose keys have defaults.
+fn section<S: Section + Default>(parent: &mut Keys<'_>, name: &'static str) -> S {
+    section_over(parent, name, &S::default())
+}
+
+/// The table `name`, whose missing keys are as in `base`.
+fn section_over<S: Section>(parent: &mut Keys<'_>, name: &'static str, base: &S) -> S {
+    let (path, table) = (parent.path(name), parent.table(name));
+    let mut keys = Keys::new(&path, table, parent.problems());
+    let section = S::read(&mut keys, base);
+    keys.finish();
+    section
+}
+
+/// The tables in the table `name`, each of which `read` makes something of.
+fn named<T>(
+    root: &mut Keys<'_>,
+    name: &'static str,
+    mut read: impl FnMut(&mut Keys<'_>, &str) -> Option<T>,
+) -> BTreeMap<String, T> {
+    let mut found = BTreeMap::new();
+    for (key, entry) in root.table(name).into_iter().flatten() {
+        let path = join(name, key);
+        let Value::Table(table) = &entry.value else {
+            root.problems().add(&path, format!("expected a table: [{path}]"), entry.origin.clone());
+            continue;
+        };
+        let mut keys = Keys::new(&path, Some(table), root.problems());
+        let value = read(&mut keys, key);
+        keys.finish();
+        if let Some(value) = value {
+            found.insert(key.clone(), value);
+        }
+    }
+    found
+}
+
+fn database(keys: &mut Keys<'_>, name: &str, routing: &Routing) -> Option<super::Database> {
+    let own = section_over(keys, "routing", routing);
+    database::read(keys, name, own)
+}
+
+#[cfg(test)]
+mod tests;

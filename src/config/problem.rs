@@ -1,0 +1,76 @@
+//! What is wrong with a configuration: all of it, at once.
+
+use std::fmt;
+
+use super::value::Origin;
+
+/// One thing that is wrong, with the key that it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    key: String,
+    fault: String,
+    origin: Origin,
+}
+
+impl Problem {
+    pub(super) fn new(key: impl Into<String>, fault: impl Into<String>, origin: Origin) -> Self {
+        Self { key: key.into(), fault: fault.into(), origin }
+    }
+
+    /// The path of the key, such as `databases.app.replicas[1].url`; empty if the file could not be read at all.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+}
+
+/// `pool.mode: unknown value "x"; valid are ... (line 12)`.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        write!(f, "{}{}", self.fault, self.origin)
+    }
+}
+
+/// Everything that is wrong with a configuration, in the order of the keys. Never empty when it is an error.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Problems(Vec<Problem>);
+
+impl Problems {
+    pub(super) fn push(&mut self, problem: Problem) {
+        self.0.push(problem);
+    }
+
+    pub(super) fn add(&mut self, key: impl Into<String>, fault: impl Into<String>, origin: Origin) {
+        self.push(Problem::new(key, fault, origin));
+    }
+
+    /// `value` if nothing is wrong, else what is.
+    ///
+    /// # Errors
+    ///
+    /// All that was found.
+    pub(super) fn none_or<T>(mut self, value: T) -> Result<T, Self> {
+        self.0.sort_by(|a, b| a.key.cmp(&b.key));
+        if self.0.is_empty() { Ok(value) } else { Err(self) }
+    }
+
+    /// The problems, in the order of the keys.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.0.iter()
+    }
+}
+
+/// One problem per line.
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(f, "{separator}{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
