@@ -2,5 +2,6 @@
 
 pub mod buffer;
 pub mod stream;
+pub mod tls;
 
 pub use stream::{Liveness, Socket, Stream};
