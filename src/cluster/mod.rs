@@ -1,1 +1,286 @@
-//! Which nodes a database has, what role each plays and how fresh it is.
+//! Which nodes a database has, what each of them is, and how fresh it is.
+//!
+//! One number per replica answers every question about staleness: [`Node::fresh_as_of`], the instant up to
+//! which everything that the primary acknowledged is visible there. The [`monitor`] polls every node on a
+//! connection of its own ([`probe`]); [`freshness`] turns positions in the log into instants, [`health`]
+//! decides whether a node may be used, and `tracker` puts the two together. Sessions read the result from atomics
+//! and never wait for a poll, except those that asked to ([`Cluster::wait_fresh`]).
+//!
+//! This module knows nothing of statements, sessions or pools.
+
+pub mod freshness;
+pub mod health;
+mod lsn;
+pub mod monitor;
+mod node;
+pub mod probe;
+mod report;
+mod tracker;
+mod waiting;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Poll as TaskPoll, Waker};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+pub use self::health::{Fault, Mistake, State};
+pub use self::lsn::{Lineage, Lsn, NotAnLsn};
+pub use self::node::{ConfiguredRole, Node, NodeId, Usable};
+pub use self::report::NodeReport;
+pub use self::tracker::{Poll, Transition};
+pub use self::waiting::{WaitKey, Waited};
+
+use self::tracker::Tracker;
+use self::waiting::{Arrival, Waiters};
+use crate::clock::{Clock, Mono};
+use crate::config::{Database, Routing};
+
+/// How often nodes are polled while a read waits for a replica to catch up.
+const WAITING_PAUSE: Duration = Duration::from_millis(1);
+
+/// How long after the last read nodes are still polled as often as while reads come in.
+const HOT_FOR: Duration = Duration::from_millis(200);
+
+/// The nodes of one configured database.
+#[derive(Debug)]
+pub struct Cluster {
+    database: Box<str>,
+    clock: Clock,
+    /// The primary first.
+    nodes: Box<[Node]>,
+    /// See [`View::held_at`].
+    held_at: AtomicU64,
+    /// Set by sessions with every read, cleared by the monitor.
+    read_came: AtomicBool,
+    hot_until: AtomicU64,
+    tracker: Mutex<Tracker>,
+    waiters: Mutex<Waiters>,
+    /// Tells the monitor that a deadline was added which passes before all others.
+    deadline_added: Notify,
+}
+
+impl Cluster {
+    /// The cluster that `database` is configured to have. Nothing is known of its nodes until a
+    /// [`monitor`] runs.
+    pub fn new(name: &str, database: &Database, clock: Clock) -> Self {
+        let nodes = database.nodes().zip(0..).map(|(node, index)| {
+            let role = if index == 0 { ConfiguredRole::Primary } else { ConfiguredRole::Replica };
+            Node::new(NodeId(index), &node.name, role, node.weight)
+        });
+        Self::of_nodes(name, nodes.collect(), database.routing.clone(), clock)
+    }
+
+    fn of_nodes(name: &str, nodes: Box<[Node]>, routing: Routing, clock: Clock) -> Self {
+        let tracker = Tracker::new(nodes.iter().map(Node::role), routing);
+        Self {
+            database: name.into(),
+            clock,
+            nodes,
+            held_at: AtomicU64::new(Mono::MAX.0),
+            read_came: AtomicBool::new(false),
+            hot_until: AtomicU64::new(0),
+            tracker: Mutex::new(tracker),
+            waiters: Mutex::default(),
+            deadline_added: Notify::new(),
+        }
+    }
+
+    /// The configured database that this is the cluster of.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// All nodes, the primary first.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// One node.
+    pub fn node(&self, id: NodeId) -> Option<&Node> {
+        self.nodes.get(id.index())
+    }
+
+    /// What routing may look at. Costs nothing.
+    pub fn view(&self) -> View<'_> {
+        View { cluster: self }
+    }
+
+    /// A session starts to use a server of `node`.
+    pub fn begin(&self, node: NodeId) {
+        if let Some(node) = self.node(node) {
+            node.begin();
+        }
+    }
+
+    /// A session has released its server of `node`.
+    pub fn end(&self, node: NodeId) {
+        if let Some(node) = self.node(node) {
+            node.end();
+        }
+    }
+
+    /// Tells the monitor that a read wanted a replica at `now`. To be called with every such read.
+    pub fn note_read(&self, now: Mono) {
+        // Loaded first, so that the cache line stays shared while reads come in.
+        if self.read_came.load(Ordering::Relaxed) {
+            return;
+        }
+        self.read_came.store(true, Ordering::Relaxed);
+        if now.0 > self.hot_until.load(Ordering::Relaxed) {
+            self.kick();
+        }
+    }
+
+    /// Has every node polled now (those that are down: when their back-off has passed).
+    pub fn kick(&self) {
+        for node in &self.nodes {
+            node.poll_now.notify_one();
+        }
+    }
+
+    /// Waits until some replica is fresh as of an instant after `required`, or until `deadline`.
+    ///
+    /// Nothing happens until the returned key is polled, and dropping it ends the wait.
+    pub fn wait_fresh(self: &Arc<Self>, required: Mono, deadline: Mono) -> WaitKey {
+        let (key, arrival) = {
+            let mut waiters = self.waiters.lock();
+            // Looked at under the lock: what is published later finds this wait in the list.
+            waiters.insert(required, deadline, self.view().freshest())
+        };
+        match arrival {
+            Arrival::First => {
+                self.deadline_added.notify_one();
+                self.kick();
+            }
+            Arrival::Soonest => self.deadline_added.notify_one(),
+            // All nodes are polled often already. The primary once more: what is required may lie after its
+            // present poll began.
+            Arrival::Later => self.kick_primary(),
+        }
+        WaitKey::new(Arc::clone(self), key)
+    }
+
+    /// Takes note of a finished poll of `node`, publishes what it says and ends the waits that it satisfies.
+    pub fn record(&self, node: NodeId, poll: Poll) -> Option<Transition> {
+        let transition = {
+            let mut tracker = self.tracker.lock();
+            let transition = tracker.on_poll(node, poll);
+            self.publish(&tracker);
+            transition
+        };
+        self.end_waits();
+        transition
+    }
+
+    /// Applies other settings from now on.
+    pub fn set_routing(&self, routing: &Routing) {
+        let mut tracker = self.tracker.lock();
+        tracker.set_routing(routing.clone());
+        self.publish(&tracker);
+    }
+
+    /// What `SHOW NODES` and the metrics show, in the order of the nodes.
+    pub fn report(&self) -> Vec<NodeReport> {
+        let now = self.clock.now();
+        let tracker = self.tracker.lock();
+        self.nodes.iter().map(|node| NodeReport::new(node, &tracker, now)).collect()
+    }
+
+    /// Called with the tracker locked, so that what is published last is what was found out last.
+    fn publish(&self, tracker: &Tracker) {
+        for node in &self.nodes {
+            let id = node.id();
+            let Some(known) = tracker.node(id) else { continue };
+            node.publish(tracker.fresh_as_of(id), known.health().state().into());
+        }
+        // After the nodes: who sees that the primary is back must not measure its lag by what it was before.
+        self.held_at.store(tracker.held_at().0, Ordering::Release);
+    }
+
+    fn kick_primary(&self) {
+        if let Some(primary) = self.node(NodeId::PRIMARY) {
+            primary.poll_now.notify_one();
+        }
+    }
+
+    fn end_waits(&self) {
+        let mut wake = Vec::new();
+        self.waiters.lock().end_due(self.view().freshest(), self.clock.now(), &mut wake);
+        // Woken without the lock, which a woken task takes at once.
+        wake.into_iter().for_each(Waker::wake);
+    }
+
+    fn has_waiters(&self) -> bool {
+        self.waiters.lock().any()
+    }
+
+    fn next_deadline(&self) -> Option<Mono> {
+        self.waiters.lock().next_deadline()
+    }
+
+    fn poll_wait(&self, key: usize, waker: &Waker) -> TaskPoll<Waited> {
+        self.waiters.lock().poll(key, waker)
+    }
+
+    fn end_wait(&self, key: usize) {
+        self.waiters.lock().remove(key);
+    }
+
+    /// How long after the beginning of one poll the next begins.
+    fn pause(&self, now: Mono) -> Duration {
+        if self.has_waiters() {
+            return WAITING_PAUSE;
+        }
+        if self.read_came.swap(false, Ordering::Relaxed) {
+            self.hot_until.store(now.plus(HOT_FOR).0, Ordering::Relaxed);
+        }
+        let hot = now.0 <= self.hot_until.load(Ordering::Relaxed);
+        let tracker = self.tracker.lock();
+        let routing = tracker.routing();
+        let configured = if hot { routing.poll_interval } else { routing.idle_poll_interval };
+        // Polled less often than this, replicas would look too old between two polls.
+        configured.min(routing.max_lag / 4).max(WAITING_PAUSE)
+    }
+}
+
+/// What routing may look at: plain loads, no lock, no allocation.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    cluster: &'a Cluster,
+}
+
+impl<'a> View<'a> {
+    /// The replicas.
+    pub fn replicas(self) -> impl Iterator<Item = &'a Node> + Clone {
+        self.cluster.nodes.iter().filter(|node| node.role() == ConfiguredRole::Replica)
+    }
+
+    /// One node.
+    pub fn node(self, id: NodeId) -> Option<&'a Node> {
+        self.cluster.node(id)
+    }
+
+    /// Whether the primary can be used. While it is [`Usable::Misconfigured`] nothing must be written to it.
+    pub fn primary(self) -> Usable {
+        self.node(NodeId::PRIMARY).map_or(Usable::Unknown, Node::usable)
+    }
+
+    /// Lag is measured from this instant if it is earlier than now: the last answer of a primary that is
+    /// down, if reads may then go on. [`Mono::MAX`] otherwise.
+    pub fn held_at(self) -> Mono {
+        Mono(self.cluster.held_at.load(Ordering::Acquire))
+    }
+
+    /// The freshest replica's instant; [`Mono::ZERO`] if none is usable.
+    pub fn freshest(self) -> Mono {
+        self.replicas().map(Node::fresh_as_of).max().unwrap_or(Mono::ZERO)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

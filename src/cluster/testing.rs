@@ -1,0 +1,28 @@
+//! Clusters without a monitor, for tests here and in `route`.
+
+use std::sync::Arc;
+
+use super::{Cluster, ConfiguredRole, Node, NodeId, Usable};
+use crate::clock::{Clock, Mono};
+use crate::config::Routing;
+
+/// A primary and a replica of each of these weights.
+pub(crate) fn cluster(weights: &[u32], routing: Routing) -> Arc<Cluster> {
+    let mut nodes = vec![Node::new(NodeId::PRIMARY, "primary", ConfiguredRole::Primary, 1)];
+    for (&weight, index) in weights.iter().zip(1..) {
+        let name = format!("replica{index}");
+        nodes.push(Node::new(NodeId(index), &name, ConfiguredRole::Replica, weight));
+    }
+    Arc::new(Cluster::of_nodes("app", nodes.into(), routing, Clock::start()))
+}
+
+/// Publishes what the monitor would.
+pub(crate) fn publish(cluster: &Cluster, id: NodeId, fresh_as_of: Mono, usable: Usable) {
+    cluster.node(id).expect("a node").publish(fresh_as_of, usable);
+}
+
+#[expect(dead_code, reason = "used by the tests of route")]
+/// Publishes the instant that lag is measured from.
+pub(crate) fn hold(cluster: &Cluster, at: Mono) {
+    cluster.held_at.store(at.0, std::sync::atomic::Ordering::Release);
+}
