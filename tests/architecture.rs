@@ -12,6 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["pool", "route"],
     &["session", "admin", "http"],
     &["proxy", "demo"],
+    &["cli"],
     &["main"],
 ];
 
@@ -21,7 +22,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[("*", "clock"), ("demo", "proxy")];
 /// Crates that only these modules may name, so that replacing one is the work of one place.
 const HOMES: &[(&str, &[&str])] = &[
     ("axum", &["http"]),
-    ("clap", &["main"]),
+    ("clap", &["cli", "main"]),
     ("deadpool_postgres", &["cluster"]),
     ("metrics", &["telemetry"]),
     ("metrics_exporter_prometheus", &["telemetry"]),

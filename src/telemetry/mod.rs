@@ -1,1 +1,3 @@
 //! Counters, histograms and logging, named in one place.
+
+pub mod logging;

@@ -10,7 +10,7 @@ use super::keys::{Keys, join};
 use super::model::{Config, Routing};
 use super::problem::Problems;
 use super::section::Section;
-use super::value::{Tree, Value};
+use super::value::{Origin, Tree, Value};
 
 /// Checks the whole tree. What is wrong is as by default in the result, which is only used if nothing is.
 pub(super) fn check(tree: &Tree, problems: &mut Problems) -> Config {
@@ -35,10 +35,15 @@ pub(super) fn check(tree: &Tree, problems: &mut Problems) -> Config {
     config.databases = named(&mut root, "databases", |keys, name| database(keys, name, &routing));
     config.users = named(&mut root, "users", |keys, _| user::read(keys));
     root.finish();
-    if config.users.is_empty() {
-        config.users = user::from_primaries(&config.databases, problems);
+    if declared(tree, "databases").is_empty() {
+        problems.add("databases", NO_DATABASE, Origin::Default);
     }
-    rules::check(&config, problems);
+    let mut users = declared(tree, "users");
+    if users.is_empty() {
+        config.users = user::from_primaries(&config.databases, problems);
+        users = config.users.keys().map(String::as_str).collect();
+    }
+    rules::check(&config, &users, problems);
     config
 }
 
@@ -79,10 +84,21 @@ fn named<T>(
     found
 }
 
+/// The names in the table `name`, whether what they stand for is right or wrong.
+fn declared<'a>(tree: &'a Tree, name: &str) -> Vec<&'a str> {
+    match tree.get(name).map(|entry| &entry.value) {
+        Some(Value::Table(tables)) => tables.keys().map(String::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
 fn database(keys: &mut Keys<'_>, name: &str, routing: &Routing) -> Option<super::Database> {
     let own = section_over(keys, "routing", routing);
     database::read(keys, name, own)
 }
+
+const NO_DATABASE: &str = "none is configured; write [databases.<name>] with primary = \
+     \"postgres://...\" in the file given with --config, or start with --primary";
 
 #[cfg(test)]
 mod tests;

@@ -8,10 +8,12 @@ use crate::config::problem::Problems;
 use crate::config::value::Origin;
 
 /// Notes every pair of keys that contradict each other.
-pub(super) fn check(config: &Config, problems: &mut Problems) {
+///
+/// `names` are of every user that is configured, be it well or not.
+pub(super) fn check(config: &Config, names: &[&str], problems: &mut Problems) {
     databases(config, problems);
     users(config, problems);
-    admin(config, problems);
+    admin(config, names, problems);
     tls(config, problems);
     listen(config, problems);
     pool_sizes("pool", &config.pool, &Overrides::default(), problems);
@@ -19,13 +21,6 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
 }
 
 fn databases(config: &Config, problems: &mut Problems) {
-    if config.databases.is_empty() {
-        add(
-            problems,
-            "databases",
-            "none is configured; add [databases.<name>] with primary = \"postgres://...\"",
-        );
-    }
     for (name, database) in &config.databases {
         let path = join("databases", name);
         if ADMIN_DATABASES.contains(&name.as_str()) {
@@ -63,11 +58,11 @@ fn users(config: &Config, problems: &mut Problems) {
     }
 }
 
-fn admin(config: &Config, problems: &mut Problems) {
+fn admin(config: &Config, users: &[&str], problems: &mut Problems) {
     for (key, names) in
         [("admin_users", &config.admin.admin_users), ("stats_users", &config.admin.stats_users)]
     {
-        for name in names.iter().filter(|name| !config.users.contains_key(*name)) {
+        for name in names.iter().filter(|name| !users.contains(&name.as_str())) {
             add(problems, &join("admin", key), format!("{name:?} is not one of the users"));
         }
     }

@@ -61,7 +61,6 @@ replicas = ["postgres://u:secret@b/db", { url = "mysql://u:secret@c/db", wieght 
     let problems = load(text).unwrap_err();
     let expected = r#"
 banana: unknown table; valid here: listen, http, pool, routing, timeouts, limits, logging, admin, tls, databases, users (line 17)
-databases: none is configured; add [databases.<name>] with primary = "postgres://..."
 databases.app.primary: the URL's port is not a number from 1 to 65535 (line 14)
 databases.app.replicas[1].url: expected a URL such as "postgres://user:password@host:5432/database" (line 15)
 databases.app.replicas[1].wieght: unknown key; did you mean "weight"? (line 15)
@@ -80,6 +79,26 @@ users.bob.password: missing; give a password, a verifier (SCRAM-SHA-256$... or m
     let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
     assert_eq!(told, expected);
     assert!(!format!("{problems:?}").contains("secret"));
+}
+
+#[test]
+fn nothing_at_all_is_told_how_to_begin() {
+    let told = load("").unwrap_err().to_string();
+    assert!(told.starts_with("databases: none is configured; write [databases.<name>]"), "{told}");
+    assert!(!told.contains('\n'), "{told}");
+}
+
+#[test]
+fn one_mistake_is_told_once() {
+    for text in [
+        "[databases.app]\nprimary = \"postgres://u:pw@h:0\"",
+        "[databases]\napp = 1",
+        "[databases.app]\nprimary = \"postgres://h\"\n[users.bob]\n[admin]\nadmin_users = [\"bob\"]",
+        "[databases.app]\nprimary = \"postgres://h\"\n[users.bob]\npasword = \"\"\ntrust = true\n[admin]\nadmin_users = [\"bob\"]",
+    ] {
+        let told = load(text).unwrap_err().to_string();
+        assert!(!told.contains('\n'), "{told}");
+    }
 }
 
 #[test]

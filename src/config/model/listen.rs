@@ -51,7 +51,7 @@ section! {
 section! {
     /// `[logging]`: what is logged, and how.
     Logging {
-        /// The least important messages that are logged: "error", "warn", "info", "debug" or "trace".
+        /// The least important messages that are logged: "error", "warn", "info" or "debug".
         level: LogLevel, Keyword, LogLevel::Info, Restart;
         /// How a message is written: "text" or "json" (one object per line).
         format: LogFormat, Keyword, LogFormat::Text, Restart;
@@ -141,8 +141,6 @@ keywords! {
         Info = "info",
         /// Every client and server connection.
         Debug = "debug",
-        /// Everything.
-        Trace = "trace",
     }
 }
 
