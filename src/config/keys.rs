@@ -48,7 +48,10 @@ impl<'a> Keys<'a> {
     /// The entry of `key`, which thereby is known.
     pub(super) fn take(&mut self, key: &'static str) -> Option<&'a Entry> {
         self.known.push(key);
-        self.table?.get(key)
+        let entry = self.table?.get(key)?;
+        let path = self.path(key);
+        self.problems.place(path, &entry.origin);
+        Some(entry)
     }
 
     /// The table at `key`.

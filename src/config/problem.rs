@@ -1,5 +1,6 @@
 //! What is wrong with a configuration: all of it, at once.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::value::Origin;
@@ -35,11 +36,20 @@ impl fmt::Display for Problem {
 
 /// Everything that is wrong with a configuration, in the order of the keys. Never empty when it is an error.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems {
+    found: Vec<Problem>,
+    /// Where each key that was read stands, for problems that are found later.
+    places: BTreeMap<String, Origin>,
+}
 
 impl Problems {
     pub(super) fn push(&mut self, problem: Problem) {
-        self.0.push(problem);
+        self.found.push(problem);
+    }
+
+    /// Remembers where `key` stands.
+    pub(super) fn place(&mut self, key: String, origin: &Origin) {
+        self.places.insert(key, origin.clone());
     }
 
     pub(super) fn add(&mut self, key: impl Into<String>, fault: impl Into<String>, origin: Origin) {
@@ -52,20 +62,38 @@ impl Problems {
     ///
     /// All that was found.
     pub(super) fn none_or<T>(mut self, value: T) -> Result<T, Self> {
-        self.0.sort_by(|a, b| a.key.cmp(&b.key));
-        if self.0.is_empty() { Ok(value) } else { Err(self) }
+        if self.found.is_empty() {
+            return Ok(value);
+        }
+        let places = std::mem::take(&mut self.places);
+        for problem in self.found.iter_mut().filter(|problem| problem.origin == Origin::Default) {
+            let place = nearest_place(&places, &problem.key);
+            problem.origin = place.cloned().unwrap_or(Origin::Default);
+        }
+        self.found.sort_by(|a, b| a.key.cmp(&b.key));
+        Err(self)
     }
 
     /// The problems, in the order of the keys.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
-        self.0.iter()
+        self.found.iter()
+    }
+}
+
+/// Where `key` stands or, if it is missing, the table that it is missing from.
+fn nearest_place<'a>(places: &'a BTreeMap<String, Origin>, mut key: &str) -> Option<&'a Origin> {
+    loop {
+        if let Some(place) = places.get(key) {
+            return Some(place);
+        }
+        key = key.rsplit_once(['.', '['])?.0;
     }
 }
 
 /// One problem per line.
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.0.iter().enumerate() {
+        for (index, problem) in self.found.iter().enumerate() {
             let separator = if index == 0 { "" } else { "\n" };
             write!(f, "{separator}{problem}")?;
         }

@@ -70,6 +70,7 @@ fn named<T>(
     let mut found = BTreeMap::new();
     for (key, entry) in root.table(name).into_iter().flatten() {
         let path = join(name, key);
+        root.problems().place(path.clone(), &entry.origin);
         let Value::Table(table) = &entry.value else {
             root.problems().add(&path, format!("expected a table: [{path}]"), entry.origin.clone());
             continue;

@@ -78,7 +78,13 @@ fn tls(config: &Config, problems: &mut Problems) {
     }
     let nodes = config.databases.iter().flat_map(|(name, database)| {
         let path = join("databases", name);
-        database.nodes().map(move |node| (format!("{path} ({})", node.name), &node.ca_file))
+        database.nodes().enumerate().map(move |(index, node)| {
+            let key = match index.checked_sub(1) {
+                None => join(&path, "primary"),
+                Some(replica) => format!("{path}.replicas[{replica}]"),
+            };
+            (key, &node.ca_file)
+        })
     });
     let files = [
         ("tls.client.cert_file".to_owned(), &client.cert_file),

@@ -73,7 +73,7 @@ pool.mode: unknown value "statement"; valid values are "transaction", "session" 
 pool.query_wait_timeout: expected a duration such as "5s", found a number (line 8)
 routing.consistency: unknown value "strong"; valid values are "eventual", "session" (line 11)
 routing.read_write_split: expected true or false, found a string (line 12)
-users.bob.password: missing; give a password, a verifier (SCRAM-SHA-256$... or md5...) or trust = true
+users.bob.password: missing; give a password, a verifier (SCRAM-SHA-256$... or md5...) or trust = true (line 16)
 "#;
     let expected: Vec<_> = expected.trim().lines().map(str::to_owned).collect();
     let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
@@ -86,6 +86,14 @@ fn nothing_at_all_is_told_how_to_begin() {
     let told = load("").unwrap_err().to_string();
     assert!(told.starts_with("databases: none is configured; write [databases.<name>]"), "{told}");
     assert!(!told.contains('\n'), "{told}");
+}
+
+#[test]
+fn a_contradiction_is_told_with_the_line_of_its_key() {
+    let told = problems("[pool]\nmin_pool_size = 30\n[tls.client]\nmode = \"allow\"");
+    let lines: Vec<_> = told.lines().collect();
+    assert!(lines[0].ends_with("default_pool_size, 20 (line 5)"), "{told}");
+    assert!(lines[1].ends_with("needs it (line 6)"), "{told}");
 }
 
 #[test]
@@ -199,6 +207,10 @@ fn contradictions_are_told() {
         ("[databases.pgbouncer]\nprimary = \"postgres://u:pw@h\"", "databases.pgbouncer: the name"),
         ("[databases.b]\nprimary = \"postgres://u:p@h\"", "databases.b.primary: another primary's"),
         ("[databases.b]\nprimary = \"postgres://h\"", "databases.b.primary: no [users.<name>]"),
+        (
+            "replicas = [\"postgres://u@b?sslrootcert=/no/such\"]",
+            "databases.app.replicas[0]: cannot read /no/such: ",
+        ),
         ("monitor_password = \"x\"", "databases.app.monitor_password: needs monitor_user"),
     ] {
         let problems = problems(more);

@@ -34,7 +34,7 @@ fn secret(keys: &mut Keys<'_>) -> Option<UserSecret> {
         (Some(password), false) => password_or_verifier(keys, password),
         (None, false) => {
             let fault = "missing; give a password, a verifier (SCRAM-SHA-256$... or md5...) or trust = true";
-            keys.fault("password", fault, keys.origin(""));
+            keys.fault("password", fault, Origin::Default);
             None
         }
     }
