@@ -1,5 +1,7 @@
 //! What the command line may say.
 
+mod materials;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
@@ -65,7 +67,8 @@ impl Setup {
         if self.insecure {
             sources = sources.insecure();
         }
-        sources.load().map_err(|problems| SetupError::Wrong { name: self.name(), problems })
+        let loaded = sources.load_and(materials::inspect);
+        loaded.map_err(|problems| SetupError::Wrong { name: self.name(), problems })
     }
 
     /// What to call the configuration when talking about it.

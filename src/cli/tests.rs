@@ -41,6 +41,41 @@ fn problems_are_counted_and_listed() {
 }
 
 #[test]
+fn unusable_files_and_secrets_are_told_with_the_rest() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text = "
+        [databases.app]
+        primary = \"postgres://h/db\"
+        replicas = [\"postgres://b/db?sslmode=verify-ca&sslrootcert=/no/such\"]
+        monitor_user = \"m\"
+        [tls.client]
+        mode = \"require\"
+        cert_file = \"/no/cert\"
+        key_file = \"/no/key\"
+        [tls.server]
+        mode = \"verify-full\"
+        ca_file = \"/dev/null\"
+        [users.bob]
+        password = \"SCRAM-SHA-256$4096:c2E=$AAAA:AAAA\"
+        pool_size = 0
+    ";
+    std::fs::write(file.path(), text).unwrap();
+    let error = load(&["--config", file.path().to_str().unwrap()]).unwrap_err().to_string();
+    let lines: Vec<_> = error.lines().skip(1).map(str::trim).collect();
+    let expected = [
+        "databases.app.replicas[0]: could not read \"/no/such\": No such file",
+        "tls.client.cert_file: could not read \"/no/cert\": No such file",
+        "tls.server.ca_file: ",
+        "users.bob.password: ",
+        "users.bob.pool_size: must be at least 1",
+    ];
+    assert_eq!(lines.len(), expected.len(), "{error}");
+    for (line, expected) in lines.iter().zip(expected) {
+        assert!(line.starts_with(expected) && line.contains(" (line "), "{expected}: {error}");
+    }
+}
+
+#[test]
 fn a_missing_file_is_told_by_name() {
     let error = load(&["--config", "/no/such.toml"]).unwrap_err().to_string();
     assert!(error.starts_with("cannot read /no/such.toml: "), "{error}");

@@ -2,8 +2,7 @@
 //! problem between the two.
 //!
 //! The rest of the program sees [`Config`] alone: every value in it is typed, checked and resolved, so nobody
-//! downstream parses text or asks "was this set?". This module is data; beyond asking whether a named file can be
-//! read it touches nothing.
+//! downstream parses text or asks "was this set?". This module is data: it opens no file and no socket.
 //!
 //! ```text
 //! file (TOML) --\

@@ -52,6 +52,12 @@ impl Problems {
         self.places.insert(key, origin.clone());
     }
 
+    /// Notes that `key`, a path such as `tls.client.cert_file`, is not well, for a reason that only somebody above
+    /// this module can know.
+    pub fn report(&mut self, key: impl Into<String>, fault: impl Into<String>) {
+        self.add(key, fault, Origin::Default);
+    }
+
     pub(super) fn add(&mut self, key: impl Into<String>, fault: impl Into<String>, origin: Origin) {
         self.push(Problem::new(key, fault, origin));
     }

@@ -72,6 +72,19 @@ impl Sources {
     ///
     /// All problems at once; only a file that is not TOML hides those of its content.
     pub fn load(&self) -> Result<Config, Problems> {
+        self.load_and(|_, _| {})
+    }
+
+    /// Reads and checks everything, and lets `inspect` add what it finds before the verdict. It sees the defaults
+    /// where something is wrong.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sources::load`].
+    pub fn load_and(
+        &self,
+        inspect: impl FnOnce(&Config, &mut Problems),
+    ) -> Result<Config, Problems> {
         let mut syntax = Problems::default();
         let mut tree = file::parse(&self.text, &mut syntax);
         syntax.none_or(())?;
@@ -80,6 +93,7 @@ impl Sources {
         env::overlay(&mut tree, variables, &mut problems);
         self.overlay_flags(&mut tree, &mut problems);
         let config = check::check(&tree, &mut problems);
+        inspect(&config, &mut problems);
         problems.none_or(config)
     }
 

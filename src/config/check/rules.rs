@@ -69,32 +69,11 @@ fn admin(config: &Config, users: &[&str], problems: &mut Problems) {
 }
 
 fn tls(config: &Config, problems: &mut Problems) {
-    let (client, server) = (&config.tls_client, &config.tls_server);
+    let client = &config.tls_client;
     for (key, file) in [("cert_file", &client.cert_file), ("key_file", &client.key_file)] {
         if file.is_none() && client.mode != ClientTlsMode::Disable {
             let fault = format!("missing; tls.client.mode = {:?} needs it", client.mode.as_str());
             add(problems, &join("tls.client", key), fault);
-        }
-    }
-    let nodes = config.databases.iter().flat_map(|(name, database)| {
-        let path = join("databases", name);
-        database.nodes().enumerate().map(move |(index, node)| {
-            let key = match index.checked_sub(1) {
-                None => join(&path, "primary"),
-                Some(replica) => format!("{path}.replicas[{replica}]"),
-            };
-            (key, &node.ca_file)
-        })
-    });
-    let files = [
-        ("tls.client.cert_file".to_owned(), &client.cert_file),
-        ("tls.client.key_file".to_owned(), &client.key_file),
-        ("tls.server.ca_file".to_owned(), &server.ca_file),
-    ];
-    for (key, file) in files.into_iter().chain(nodes) {
-        if let Some(Err(error)) = file.as_ref().map(std::fs::read) {
-            let path = file.as_ref().map(|file| file.display().to_string()).unwrap_or_default();
-            add(problems, &key, format!("cannot read {path}: {error}"));
         }
     }
 }
