@@ -1,0 +1,330 @@
+//! The walk over the tree of one query: which forms and names it uses.
+//!
+//! sqlparser accepts the grammar of many servers. Whatever PostgreSQL does not have, or this walk
+//! does not know, makes the query unparsed; nothing is a read by default.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use sqlparser::ast::{
+    Expr, Function, FunctionArguments, GroupByExpr, Ident, LimitClause, ObjectName, Query, Select,
+    SelectFlavor, Statement, TableAlias, TableFactor, Visit, Visitor,
+};
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::parser::Parser;
+
+use super::catalog::Catalog;
+use super::verdict::Why;
+
+/// What the walk found.
+#[derive(Debug, Default)]
+pub(super) struct Tree {
+    /// The strongest reason against a standby.
+    pub(super) why: Option<Why>,
+    /// Table aliases and names of common table expressions: they may stand before a parenthesis.
+    pub(super) aliases: BTreeSet<String>,
+}
+
+/// Parses one query in canonical form and walks over it.
+pub(super) fn walk(text: &str, catalog: &Catalog) -> Tree {
+    // sqlparser is not expected to panic; if it does, one text is unparsed and nothing else.
+    catch_unwind(AssertUnwindSafe(|| parse_and_walk(text, catalog)))
+        .unwrap_or_else(|_| Tree { why: Some(Why::Unparsed), ..Tree::default() })
+}
+
+fn parse_and_walk(text: &str, catalog: &Catalog) -> Tree {
+    // The parser lacks TABLE as a query; SELECT is what the server makes of it, too.
+    let select = text.strip_prefix("table ").map(|rest| format!("select * from {rest}"));
+    let text = select.as_deref().unwrap_or(text);
+    let mut walk = Walk { catalog, tree: Tree::default(), scopes: Vec::new() };
+    match Parser::parse_sql(&PostgreSqlDialect {}, text).as_deref() {
+        Ok([statement]) => {
+            let _: ControlFlow<()> = statement.visit(&mut walk);
+        }
+        _ => walk.condemn(Why::Unparsed),
+    }
+    walk.tree
+}
+
+struct Walk<'c> {
+    catalog: &'c Catalog,
+    tree: Tree,
+    scopes: Vec<Scope>,
+}
+
+/// The common table expressions of one WITH.
+struct Scope {
+    /// Where the body of each lies in memory, which tells when it is being walked; and its name.
+    tables: Vec<(*const Query, String)>,
+    /// How many of them the current place may refer to.
+    visible: usize,
+    is_recursive: bool,
+}
+
+impl Walk<'_> {
+    fn condemn(&mut self, why: Why) {
+        self.tree.why = Some(self.tree.why.map_or(why, |before| before.min(why)));
+    }
+
+    /// Condemns a form that is not known to be PostgreSQL's.
+    #[expect(clippy::fn_params_excessive_bools, reason = "an assertion, read as one")]
+    fn require(&mut self, is_known: bool) {
+        if !is_known {
+            self.condemn(Why::Unparsed);
+        }
+    }
+
+    fn alias(&mut self, alias: Option<&TableAlias>) {
+        if let Some(alias) = alias {
+            self.require(alias.at.is_none());
+            self.tree.aliases.insert(fold(&alias.name));
+        }
+    }
+
+    fn function(&mut self, name: &ObjectName) {
+        match split(name) {
+            Some((schema, name)) => self.named_function(schema.as_deref(), &name),
+            None => self.condemn(Why::Unparsed),
+        }
+    }
+
+    fn named_function(&mut self, schema: Option<&str>, name: &str) {
+        if let Some(why) = self.catalog.function(schema, name) {
+            self.condemn(why);
+        }
+    }
+
+    fn relation(&mut self, name: &ObjectName) {
+        let Some((schema, name)) = split(name) else {
+            self.condemn(Why::Unparsed);
+            return;
+        };
+        if schema.is_none() && self.scopes.iter().any(|scope| scope.has(&name)) {
+            return;
+        }
+        if let Some(why) = self.catalog.relation(schema.as_deref(), &name) {
+            self.condemn(why);
+        }
+    }
+
+    fn call(&mut self, function: &Function) {
+        let Function { name, uses_odbc_syntax, parameters, .. } = function;
+        self.require(!uses_odbc_syntax && matches!(parameters, FunctionArguments::None));
+        self.function(name);
+    }
+
+    /// Notes that the body of a common table expression begins (`after` = 0) or ends (1).
+    fn cross_body(&mut self, query: &Query, after: usize) {
+        for scope in self.scopes.iter_mut().filter(|scope| !scope.is_recursive) {
+            let position = scope.tables.iter().position(|(body, _)| std::ptr::eq(*body, query));
+            if let Some(position) = position {
+                scope.visible = position + after;
+            }
+        }
+    }
+}
+
+impl Scope {
+    fn has(&self, name: &str) -> bool {
+        self.tables.iter().take(self.visible).any(|(_, table)| table == name)
+    }
+}
+
+impl Visitor for Walk<'_> {
+    type Break = ();
+
+    fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<()> {
+        if !matches!(statement, Statement::Query(_)) {
+            self.condemn(Why::Write);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        let Query { with, body: _, order_by: _, limit_clause, fetch: _, locks, .. } = query;
+        if !locks.is_empty() {
+            self.condemn(Why::Locking);
+        }
+        self.require(
+            query.for_clause.is_none()
+                && query.settings.is_none()
+                && query.format_clause.is_none()
+                && query.pipe_operators.is_empty(),
+        );
+        if let Some(limit) = limit_clause {
+            let is_plain =
+                matches!(limit, LimitClause::LimitOffset { limit_by, .. } if limit_by.is_empty());
+            self.require(is_plain);
+        }
+        self.cross_body(query, 0);
+        let (ctes, is_recursive) =
+            with.as_ref().map_or((&[][..], false), |with| (&with.cte_tables, with.recursive));
+        for cte in ctes {
+            self.require(cte.from.is_none());
+            self.alias(Some(&cte.alias));
+        }
+        let tables: Vec<_> =
+            ctes.iter().map(|cte| (&raw const *cte.query, fold(&cte.alias.name))).collect();
+        let visible = if is_recursive { tables.len() } else { 0 };
+        self.scopes.push(Scope { tables, visible, is_recursive });
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        self.scopes.pop();
+        self.cross_body(query, 1);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+        if select.into.is_some() {
+            self.condemn(Why::Ddl);
+        }
+        self.require(is_postgres(select));
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        match factor {
+            TableFactor::Table { name, alias, args, with_hints, version, partitions, .. } => {
+                self.require(with_hints.is_empty() && version.is_none() && partitions.is_empty());
+                self.alias(alias.as_ref());
+                match args {
+                    Some(args) => {
+                        self.require(args.settings.is_none());
+                        self.function(name);
+                    }
+                    None => self.relation(name),
+                }
+            }
+            TableFactor::Function { name, alias, .. } => {
+                self.alias(alias.as_ref());
+                self.function(name);
+            }
+            TableFactor::UNNEST { alias, with_offset, .. } => {
+                self.require(!with_offset);
+                self.alias(alias.as_ref());
+                self.named_function(None, "unnest");
+            }
+            TableFactor::Derived { alias, .. } | TableFactor::NestedJoin { alias, .. } => {
+                self.alias(alias.as_ref());
+            }
+            _ => self.condemn(Why::Unparsed),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Function(function) => self.call(function),
+            _ => match named_by_grammar(expr) {
+                Some(name) => self.named_function(None, name),
+                None => self.require(is_plain(expr)),
+            },
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The function that a form of expression stands for.
+const fn named_by_grammar(expr: &Expr) -> Option<&'static str> {
+    Some(match expr {
+        Expr::AtTimeZone { .. } => "timezone",
+        Expr::Ceil { .. } => "ceil",
+        Expr::Extract { .. } => "extract",
+        Expr::Floor { .. } => "floor",
+        Expr::IsNormalized { .. } => "is_normalized",
+        Expr::Overlay { .. } => "overlay",
+        Expr::Position { .. } => "position",
+        Expr::Substring { .. } => "substring",
+        Expr::Trim { .. } => "trim",
+        _ => return None,
+    })
+}
+
+/// Whether this is a form of expression that PostgreSQL has and that names no function.
+const fn is_plain(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::AllOp { .. }
+            | Expr::AnyOp { .. }
+            | Expr::Array(_)
+            | Expr::Between { .. }
+            | Expr::BinaryOp { .. }
+            | Expr::Case { .. }
+            | Expr::Cast { .. }
+            | Expr::Collate { .. }
+            | Expr::CompoundFieldAccess { .. }
+            | Expr::CompoundIdentifier(_)
+            | Expr::Cube(_)
+            | Expr::Exists { .. }
+            | Expr::GroupingSets(_)
+            | Expr::ILike { .. }
+            | Expr::Identifier(_)
+            | Expr::InList { .. }
+            | Expr::InSubquery { .. }
+            | Expr::Interval(_)
+            | Expr::IsDistinctFrom(..)
+            | Expr::IsFalse(_)
+            | Expr::IsJson { .. }
+            | Expr::IsNotDistinctFrom(..)
+            | Expr::IsNotFalse(_)
+            | Expr::IsNotNull(_)
+            | Expr::IsNotTrue(_)
+            | Expr::IsNotUnknown(_)
+            | Expr::IsNull(_)
+            | Expr::IsTrue(_)
+            | Expr::IsUnknown(_)
+            | Expr::Like { .. }
+            | Expr::Nested(_)
+            | Expr::QualifiedWildcard(..)
+            | Expr::Rollup(_)
+            | Expr::SimilarTo { .. }
+            | Expr::Subquery(_)
+            | Expr::Tuple(_)
+            | Expr::TypedString(_)
+            | Expr::UnaryOp { .. }
+            | Expr::Value(_)
+            | Expr::Wildcard(_)
+    )
+}
+
+/// Whether a SELECT uses only clauses that PostgreSQL has.
+fn is_postgres(select: &Select) -> bool {
+    let has_plain_groups = match &select.group_by {
+        GroupByExpr::All(_) => false,
+        GroupByExpr::Expressions(_, modifiers) => modifiers.is_empty(),
+    };
+    has_plain_groups
+        && select.select_modifiers.is_none()
+        && select.top.is_none()
+        && select.exclude.is_none()
+        && select.lateral_views.is_empty()
+        && select.prewhere.is_none()
+        && select.connect_by.is_empty()
+        && select.cluster_by.is_empty()
+        && select.distribute_by.is_empty()
+        && select.sort_by.is_empty()
+        && select.qualify.is_none()
+        && select.value_table_mode.is_none()
+        && select.flavor == SelectFlavor::Standard
+}
+
+/// A name of one or two plain parts: schema and name.
+fn split(name: &ObjectName) -> Option<(Option<String>, String)> {
+    match name.0.as_slice() {
+        [name] => Some((None, fold(name.as_ident()?))),
+        [schema, name] => Some((Some(fold(schema.as_ident()?)), fold(name.as_ident()?))),
+        _ => None,
+    }
+}
+
+/// An identifier as PostgreSQL stores it; the canonical form has folded it already.
+fn fold(ident: &Ident) -> String {
+    if ident.quote_style.is_some() {
+        ident.value.replace("\"\"", "\"")
+    } else {
+        ident.value.to_ascii_lowercase()
+    }
+}

@@ -1,0 +1,242 @@
+//! From a text in canonical form to its class and effects.
+
+use super::catalog::Catalog;
+use super::cursor::{Cursor, is_keyword};
+use super::hint::Hint;
+use super::lexer::{Kind, Token};
+use super::query;
+use super::scan::{Statement, Statements};
+use super::settings;
+use super::utility;
+use super::verdict::{Class, Effects, Why};
+
+/// What was found out about one text or one statement.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Finding {
+    pub(super) class: Class,
+    pub(super) effects: Effects,
+}
+
+impl Finding {
+    /// What is assumed of a text that cannot be inspected.
+    pub(super) const fn opaque(why: Why) -> Self {
+        let effects = Effects::OPAQUE.union(Effects::WRITES).union(Effects::DDL);
+        Self { class: Class::Primary(why), effects }
+    }
+
+    fn primary(why: Why, effects: Effects) -> Self {
+        let writes = if why.may_write() { Effects::WRITES } else { Effects::empty() };
+        Self { class: Class::Primary(why), effects: effects | writes }
+    }
+
+    /// The finding for both statements in one text.
+    fn and(self, other: Self) -> Self {
+        let class = match (self.class, other.class) {
+            (Class::Read, Class::Read) => Class::Read,
+            (left, right) => Class::Primary(reason(left).min(reason(right))),
+        };
+        Self { class, effects: self.effects | other.effects | Effects::MULTI }
+    }
+
+    /// What remains of the class when the client gave a hint.
+    pub(super) fn with_hint(mut self, hint: Option<Hint>) -> Self {
+        match (self.class, hint) {
+            (Class::Read, Some(Hint::Primary)) => self.class = Class::Primary(Why::Hint),
+            (Class::Primary(why), Some(Hint::Replica)) if why.yields_to_hint() => {
+                self.class = Class::Read;
+            }
+            _ => {}
+        }
+        self
+    }
+}
+
+/// The rank of a statement among others. A read has the weakest one, so that it never decides.
+const fn reason(class: Class) -> Why {
+    match class {
+        Class::Empty | Class::Read => Why::Hint,
+        Class::Primary(why) => why,
+        Class::Begin(_) | Class::End | Class::Savepoint => Why::SessionState,
+    }
+}
+
+/// How much of a text is inspected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Queries are parsed; the text is in canonical form.
+    Parse,
+    /// Only tokens are looked at: the text is too long for more.
+    Tokens,
+}
+
+/// Classifies a text that has been lexed without error.
+pub(super) fn text(sql: &[u8], depth: Depth, catalog: &Catalog) -> Finding {
+    Statements::new(sql)
+        .map(|part| match depth {
+            Depth::Parse => statement(&part, catalog),
+            Depth::Tokens => long(&part),
+        })
+        .reduce(Finding::and)
+        .unwrap_or(Finding { class: Class::Empty, effects: Effects::empty() })
+}
+
+/// A statement of a text that is too long to parse.
+fn long(part: &Statement<'_>) -> Finding {
+    let (class, effects) = if is_query(part.text) || Cursor::new(part.text).sees("explain") {
+        (Class::Primary(Why::TooLong), Effects::WRITES)
+    } else {
+        utility::classify(part.text)
+    };
+    let guess = opaque_settings(part.effects);
+    Finding { class, effects: effects | part.effects | guess }
+}
+
+/// `set_config` anywhere but in the one form that `settings::changes` reads exactly.
+fn opaque_settings(effects: Effects) -> Effects {
+    if effects.contains(Effects::SETS) { Effects::OPAQUE } else { Effects::empty() }
+}
+
+fn statement(part: &Statement<'_>, catalog: &Catalog) -> Finding {
+    let sql = std::str::from_utf8(part.text).unwrap_or_default();
+    let mut cursor = Cursor::new(part.text);
+    let sets = part.effects.contains(Effects::SETS);
+    let mut finding = if sets && settings::is_config_query(part.text) {
+        return Finding { class: Class::Primary(Why::SessionState), effects: part.effects };
+    } else if is_query(part.text) {
+        query_finding(sql, catalog)
+    } else if cursor.keyword("explain") {
+        explain(part.text, &mut cursor, catalog)
+    } else if cursor.keyword("copy") {
+        copy(part.text, &mut cursor, catalog)
+    } else {
+        let (class, effects) = utility::classify(part.text);
+        Finding { class, effects }
+    };
+    finding.effects |= part.effects | opaque_settings(part.effects);
+    finding
+}
+
+/// Whether the first token is one that a query can start with.
+fn is_query(text: &[u8]) -> bool {
+    Cursor::new(text).peek().is_some_and(|token| {
+        token.is(b"(")
+            || ["select", "with", "values", "table"].iter().any(|word| is_keyword(&token, word))
+    })
+}
+
+fn query_finding(sql: &str, catalog: &Catalog) -> Finding {
+    match query::reason(sql, catalog) {
+        None => Finding { class: Class::Read, effects: Effects::empty() },
+        Some(why) => Finding::primary(why, Effects::empty()),
+    }
+}
+
+/// EXPLAIN is what it explains, as if that were executed.
+fn explain<'a>(text: &'a [u8], cursor: &mut Cursor<'a>, catalog: &Catalog) -> Finding {
+    let unparsed = Finding::primary(Why::Unparsed, Effects::empty());
+    let Some(inner) = explained(text, cursor) else { return unparsed };
+    if is_query(inner) {
+        return query_finding(std::str::from_utf8(inner).unwrap_or_default(), catalog);
+    }
+    let (class, effects) = utility::classify(inner);
+    Finding { class: Class::Primary(reason(class)), effects: effects | Effects::WRITES }
+}
+
+/// The statement behind EXPLAIN and its options, if the options are understood.
+fn explained<'a>(text: &'a [u8], cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
+    let mut options = cursor.clone();
+    if options.symbol("(") && options.peek().is_some_and(|token| is_option(token.text)) {
+        explain_options(&mut options)?;
+        *cursor = options;
+    } else {
+        let _ = cursor.keyword("analyze") || cursor.keyword("analyse");
+        cursor.keyword("verbose");
+    }
+    text.get(cursor.peek()?.start..)
+}
+
+fn is_option(word: &[u8]) -> bool {
+    let options: &[&[u8]] = &[
+        b"analyze",
+        b"analyse",
+        b"buffers",
+        b"costs",
+        b"format",
+        b"generic_plan",
+        b"memory",
+        b"serialize",
+        b"settings",
+        b"summary",
+        b"timing",
+        b"verbose",
+        b"wal",
+    ];
+    options.contains(&word)
+}
+
+/// A list of options, each with at most one plain word or literal as its value, and `)`.
+fn explain_options(cursor: &mut Cursor<'_>) -> Option<()> {
+    loop {
+        cursor.kind(Kind::Word).filter(|token| is_option(token.text))?;
+        let ends = |token: Token<'_>| token.is(b",") || token.is(b")");
+        if !cursor.peek().is_some_and(ends) {
+            let value = cursor.take()?;
+            if !matches!(value.kind, Kind::Word | Kind::String | Kind::Integer) {
+                return None;
+            }
+        }
+        if cursor.symbol(")") {
+            return Some(());
+        }
+        if !cursor.symbol(",") {
+            return None;
+        }
+    }
+}
+
+/// COPY ... TO STDOUT reads what its table or query reads; every other COPY writes or leaves the
+/// server's own tracks.
+fn copy(text: &[u8], cursor: &mut Cursor<'_>, catalog: &Catalog) -> Finding {
+    let write = Finding::primary(Why::Write, Effects::empty());
+    if let Some(open) = cursor.peek().filter(|token| token.is(b"(")) {
+        let Some(close) = skip_group(cursor) else { return write };
+        let inner = text.get(open.end()..close).unwrap_or_default().trim_ascii();
+        if !cursor.keywords(&["to", "stdout"]) || !is_query(inner) {
+            return write;
+        }
+        return query_finding(std::str::from_utf8(inner).unwrap_or_default(), catalog);
+    }
+    let Some(first) = cursor.name() else { return write };
+    let (schema, name) = if cursor.symbol(".") {
+        let Some(name) = cursor.name() else { return write };
+        (Some(first), name)
+    } else {
+        (None, first)
+    };
+    if cursor.peek().is_some_and(|token| token.is(b"(")) && skip_group(cursor).is_none() {
+        return write;
+    }
+    if !cursor.keywords(&["to", "stdout"]) {
+        return write;
+    }
+    match catalog.relation(schema.as_deref(), &name) {
+        None => Finding { class: Class::Read, effects: Effects::empty() },
+        Some(why) => Finding::primary(why, Effects::empty()),
+    }
+}
+
+/// Consumes a parenthesised group and returns where its closing parenthesis stands.
+fn skip_group(cursor: &mut Cursor<'_>) -> Option<usize> {
+    let mut depth = 0_usize;
+    loop {
+        let token = cursor.take()?;
+        if token.is(b"(") {
+            depth += 1;
+        } else if token.is(b")") {
+            depth = depth.checked_sub(1)?;
+            if depth == 0 {
+                return Some(token.start);
+            }
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Whether a query may run on a standby: first by its tokens, then by its tree.
+//!
+//! The tokens alone condemn (a write keyword, an unsafe name before a parenthesis, an unknown
+//! operator), the tree alone acquits. So a construct that the parser misreads, or that the walk
+//! over the tree does not reach, is still seen.
+
+use super::ast;
+use super::catalog::Catalog;
+use super::cursor::name_of;
+use super::lexer::{Kind, Lexer, Token};
+use super::verdict::Why;
+
+/// Tokens that can each deepen the tree by one level, in one query. The tree is walked and
+/// dropped by recursion, and a stack is finite.
+const MAX_CHAIN: usize = 1000;
+
+/// Why a query in canonical form must run on the primary; `None` if it is a proven read.
+pub(super) fn reason(text: &str, catalog: &Catalog) -> Option<Why> {
+    let mut gate = Gate { catalog, why: None, calls: Vec::new(), chain: 0 };
+    gate.pass(text);
+    if gate.chain > MAX_CHAIN {
+        gate.condemn(Why::TooLong);
+    }
+    if let Some(why) = gate.why
+        && !why.yields_to_hint()
+    {
+        return Some(why);
+    }
+    let tree = ast::walk(text, catalog);
+    let unknown = gate.calls.iter().any(|name| !tree.aliases.contains(name));
+    let unknown = unknown.then_some(Why::UnknownFunction);
+    [gate.why, tree.why, unknown].into_iter().flatten().min()
+}
+
+/// The walk over the tokens.
+struct Gate<'c> {
+    catalog: &'c Catalog,
+    why: Option<Why>,
+    /// Unknown names before a parenthesis: functions, unless the tree says they are aliases.
+    calls: Vec<String>,
+    chain: usize,
+}
+
+/// A token and its neighbours.
+#[derive(Clone, Copy, Default)]
+struct Window<'a> {
+    second_last: Option<Token<'a>>,
+    last: Option<Token<'a>>,
+    next: Option<Token<'a>>,
+}
+
+impl<'a> Window<'a> {
+    fn last_is(&self, words: &[&[u8]]) -> bool {
+        self.last.is_some_and(|token| token.kind == Kind::Word && words.contains(&token.text))
+    }
+
+    fn next_is(&self, words: &[&[u8]]) -> bool {
+        self.next.is_some_and(|token| token.kind == Kind::Word && words.contains(&token.text))
+    }
+
+    fn is_call(&self) -> bool {
+        self.next.is_some_and(|token| token.is(b"("))
+    }
+
+    /// The schema in front of a name: `schema . name`.
+    fn schema(&self) -> Option<Token<'a>> {
+        self.last.filter(|token| token.is(b".")).and(self.second_last)
+    }
+}
+
+impl Gate<'_> {
+    fn condemn(&mut self, why: Why) {
+        self.why = Some(self.why.map_or(why, |before| before.min(why)));
+    }
+
+    fn pass(&mut self, text: &str) {
+        let mut tokens = Lexer::new(text.as_bytes()).map_while(Result::ok).peekable();
+        let mut window = Window::default();
+        while let Some(token) = tokens.next() {
+            window.next = tokens.peek().copied();
+            match token.kind {
+                Kind::Word => self.word(&token, &window),
+                Kind::QuotedWord if window.is_call() => self.call(&token, &window),
+                Kind::UnicodeWord => self.condemn(Why::Unparsed),
+                Kind::Operator => self.operator(&token),
+                Kind::Punctuation if token.is(b"::") || token.is(b"[") => self.chain += 1,
+                _ => {}
+            }
+            window.second_last = window.last;
+            window.last = Some(token);
+        }
+    }
+
+    fn operator(&mut self, token: &Token<'_>) {
+        self.chain += 1;
+        let symbol = std::str::from_utf8(token.text).unwrap_or_default();
+        if let Some(why) = self.catalog.operator(symbol) {
+            self.condemn(why);
+        }
+    }
+
+    fn word(&mut self, token: &Token<'_>, window: &Window<'_>) {
+        if CHAINING.contains(&token.text) {
+            self.chain += 1;
+        }
+        match token.text {
+            b"for" if window.next_is(&[b"update", b"share", b"no", b"key"]) => {
+                self.condemn(Why::Locking);
+            }
+            b"update" if window.last_is(&[b"for", b"key"]) => self.condemn(Why::Locking),
+            b"into" => self.condemn(Why::Ddl),
+            b"call" | b"delete" | b"insert" | b"merge" | b"truncate" | b"update" => {
+                self.condemn(Why::Write);
+            }
+            // The parser takes `only` for a table, and does not show what TABLE reads.
+            b"only" if !window.last_is(&[b"row", b"rows"]) => self.condemn(Why::Unparsed),
+            b"table" if window.last.is_some() => self.condemn(Why::Unparsed),
+            // The columns of a sequence.
+            b"is_called" | b"last_value" | b"log_cnt" if !window.is_call() => {
+                self.condemn(Why::Sequence);
+            }
+            text if !text.is_ascii() && !is_letters(text) => self.condemn(Why::Unparsed),
+            text if window.is_call() && !NO_CALL.contains(&text) => self.call(token, window),
+            _ => {}
+        }
+    }
+
+    fn call(&mut self, token: &Token<'_>, window: &Window<'_>) {
+        // Sampling methods look like calls.
+        if window.last_is(&[b"tablesample"]) && matches!(token.text, b"bernoulli" | b"system") {
+            return;
+        }
+        let Some(name) = name_of(token) else { return };
+        let schema = window.schema();
+        let schema = schema.map(|schema| name_of(&schema).unwrap_or_default());
+        match self.catalog.function(schema.as_deref(), &name) {
+            Some(Why::UnknownFunction) if schema.is_none() => self.calls.push(name.into_owned()),
+            Some(why) => self.condemn(why),
+            None => {}
+        }
+    }
+}
+
+/// Whether every character is one that all parsers take for part of an identifier.
+fn is_letters(text: &[u8]) -> bool {
+    let text = std::str::from_utf8(text).unwrap_or(" ");
+    text.chars().all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '$'))
+}
+
+/// Words that can each deepen the tree.
+const CHAINING: &[&[u8]] = &[
+    b"and",
+    b"at",
+    b"between",
+    b"case",
+    b"collate",
+    b"except",
+    b"ilike",
+    b"in",
+    b"intersect",
+    b"is",
+    b"isnull",
+    b"like",
+    b"not",
+    b"notnull",
+    b"or",
+    b"similar",
+    b"union",
+];
+
+/// Words before a parenthesis that are no function: grammar, and types with a length.
+const NO_CALL: &[&[u8]] = &[
+    b"all",
+    b"analyze",
+    b"and",
+    b"any",
+    b"array",
+    b"as",
+    b"between",
+    b"both",
+    b"by",
+    b"case",
+    b"character",
+    b"cube",
+    b"dec",
+    b"decimal",
+    b"distinct",
+    b"else",
+    b"escape",
+    b"except",
+    b"exists",
+    b"fetch",
+    b"filter",
+    b"first",
+    b"float",
+    b"for",
+    b"from",
+    b"full",
+    b"group",
+    b"having",
+    b"ilike",
+    b"in",
+    b"inner",
+    b"intersect",
+    b"is",
+    b"join",
+    b"lateral",
+    b"leading",
+    b"left",
+    b"like",
+    b"limit",
+    b"materialized",
+    b"nchar",
+    b"next",
+    b"not",
+    b"offset",
+    b"on",
+    b"or",
+    b"order",
+    b"over",
+    b"partition",
+    b"placing",
+    b"repeatable",
+    b"right",
+    b"rollup",
+    b"second",
+    b"select",
+    b"sets",
+    b"similar",
+    b"some",
+    b"then",
+    b"to",
+    b"trailing",
+    b"union",
+    b"using",
+    b"values",
+    b"varying",
+    b"when",
+    b"where",
+    b"with",
+    b"within",
+    b"zone",
+];

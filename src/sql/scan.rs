@@ -1,0 +1,158 @@
+//! Splits a text into statements and finds, without parsing, what each may do to its session.
+//!
+//! It sees words, not grammar, and so finds too much rather than too little: a column named
+//! `temp` costs nothing, a function that takes a session lock is found wherever it stands.
+
+use super::cursor::is_keyword;
+use super::lexer::{Kind, Lexer, Token};
+use super::verdict::Effects;
+
+/// One statement of a text, without its semicolon.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Statement<'a> {
+    pub(super) text: &'a [u8],
+    /// What its words reveal, whatever its kind is.
+    pub(super) effects: Effects,
+}
+
+/// The statements of a text that has been lexed without error; empty ones are left out.
+pub(super) struct Statements<'a> {
+    sql: &'a [u8],
+    lexer: Lexer<'a>,
+}
+
+impl<'a> Statements<'a> {
+    pub(super) const fn new(sql: &'a [u8]) -> Self {
+        Self { sql, lexer: Lexer::new(sql) }
+    }
+}
+
+impl<'a> Iterator for Statements<'a> {
+    type Item = Statement<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut watch = Watch::default();
+        while let Some(Ok(token)) = self.lexer.next() {
+            if !token.is(b";") {
+                watch.see(token);
+            } else if watch.first.is_some() {
+                break;
+            }
+        }
+        let (first, last) = (watch.first?, watch.previous?);
+        let text = self.sql.get(first.start..last.end())?;
+        Some(Statement { text, effects: watch.effects })
+    }
+}
+
+/// Collects effects over the tokens of one statement.
+#[derive(Default)]
+struct Watch<'a> {
+    first: Option<Token<'a>>,
+    previous: Option<Token<'a>>,
+    effects: Effects,
+}
+
+impl<'a> Watch<'a> {
+    fn see(&mut self, token: Token<'a>) {
+        match token.kind {
+            Kind::Word => self.see_word(&token),
+            Kind::UnicodeWord => self.effects |= Effects::OPAQUE,
+            Kind::QuotedWord if unquoted(&token).starts_with(b"pg_temp") => {
+                self.effects |= Effects::TEMP;
+            }
+            // A search_path may name the temporary schema.
+            Kind::String | Kind::EscapeString | Kind::DollarString
+                if self.sets_parameters()
+                    && token.text.windows(7).any(|part| part.eq_ignore_ascii_case(b"pg_temp")) =>
+            {
+                self.effects |= Effects::TEMP;
+            }
+            Kind::Punctuation if token.is(b"(") => {
+                if let Some(name) = self.previous {
+                    self.effects |= call_effects(&name);
+                }
+            }
+            _ => {}
+        }
+        self.first.get_or_insert(token);
+        self.previous = Some(token);
+    }
+
+    fn sets_parameters(&self) -> bool {
+        self.effects.contains(Effects::SETS)
+            || self.first.is_some_and(|first| is_keyword(&first, "set"))
+    }
+
+    fn see_word(&mut self, token: &Token<'a>) {
+        let follows = |words: &[&str]| {
+            self.previous.is_some_and(|before| words.iter().any(|word| is_keyword(&before, word)))
+        };
+        let starts_with = |words: &[&str]| {
+            self.first.is_some_and(|first| words.iter().any(|word| is_keyword(&first, word)))
+        };
+        let found = if is_keyword(token, "temp") || is_keyword(token, "temporary") {
+            let is_option = follows(&["create", "replace", "local", "global", "into"]);
+            if is_option { Effects::TEMP } else { Effects::empty() }
+        } else if is_keyword(token, "hold") && follows(&["with"]) {
+            Effects::HOLD_CURSOR
+        } else if is_keyword(token, "execute") && (follows(&["as"]) || starts_with(&["explain"])) {
+            Effects::EXECUTES
+        } else if is_keyword(token, "into") && !follows(&["insert", "merge"]) {
+            let is_query = !starts_with(&["insert", "merge", "import"]);
+            if is_query { Effects::DDL } else { Effects::empty() }
+        } else if token.text.get(..7).is_some_and(|part| part.eq_ignore_ascii_case(b"pg_temp")) {
+            Effects::TEMP
+        } else {
+            Effects::empty()
+        };
+        self.effects |= found;
+    }
+}
+
+/// What calling this function does to the session.
+fn call_effects(name: &Token<'_>) -> Effects {
+    let name = match name.kind {
+        Kind::Word => name.text,
+        Kind::QuotedWord => unquoted(name),
+        _ => return Effects::empty(),
+    };
+    let is_any = |names: &[&str]| names.iter().any(|one| name.eq_ignore_ascii_case(one.as_bytes()));
+    if is_any(SESSION_LOCKS) {
+        Effects::SESSION_LOCK
+    } else if is_any(&["currval", "lastval"]) {
+        Effects::SEQUENCE_STATE
+    } else if is_any(&["set_config"]) {
+        Effects::SETS
+    } else if is_any(SESSION_STATE) {
+        Effects::OPAQUE
+    } else {
+        Effects::empty()
+    }
+}
+
+/// Functions whose lock lives as long as the session.
+const SESSION_LOCKS: &[&str] = &[
+    "pg_advisory_lock",
+    "pg_advisory_lock_shared",
+    "pg_try_advisory_lock",
+    "pg_try_advisory_lock_shared",
+];
+
+/// Functions that leave state in the session that nothing else names.
+const SESSION_STATE: &[&str] = &[
+    "dblink_connect",
+    "dblink_connect_u",
+    "pg_backup_start",
+    "pg_copy_logical_replication_slot",
+    "pg_copy_physical_replication_slot",
+    "pg_create_logical_replication_slot",
+    "pg_create_physical_replication_slot",
+    "pg_replication_origin_session_setup",
+    "pg_start_backup",
+    "setseed",
+];
+
+fn unquoted<'a>(token: &Token<'a>) -> &'a [u8] {
+    token.text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or_default()
+}
