@@ -149,7 +149,7 @@ impl<C: Pooled> Budget<C> {
         while !self.is_full() {
             let Some(pool) = self.next_starving() else { return };
             if let Some(pool) = pool.upgrade() {
-                pool.grow_once(now);
+                pool.grow_once(self, now);
             }
         }
     }

@@ -64,17 +64,33 @@ impl<C: Pooled> Pool<C> {
         }
     }
 
-    /// A budget has a place and this pool is the next in its queue.
-    pub(super) fn grow_once(self: &Arc<Self>, now: Mono) {
+    /// `budget` has a place and this pool is the next in its queue; if it needs more it goes to the end.
+    pub(super) fn grow_once(self: &Arc<Self>, budget: &Budget<C>, now: Mono) {
         {
             let mut state = self.state.lock();
             state.tell(now);
             state.leave_starving();
         }
         match self.attempt(Need::Waiters) {
-            Growth::Enough => {}
-            Growth::Permitted(permit) => self.connector.connect(permit),
-            Growth::Blocked { budget, claim, .. } => budget.queue_up(self, claim),
+            Growth::Permitted(permit) => {
+                self.connector.connect(permit);
+                self.queue_again(budget);
+            }
+            Growth::Blocked { budget, claim, queued: Queued::NotYet } => {
+                budget.queue_up(self, claim);
+            }
+            Growth::Enough | Growth::Blocked { queued: Queued::Already, .. } => {}
+        }
+    }
+
+    fn queue_again(self: &Arc<Self>, budget: &Budget<C>) {
+        let claim = {
+            let mut state = self.state.lock();
+            let claim = state.is_hungry().then(|| state.claim());
+            claim.filter(|claim| state.note_starving(*claim) == Queued::NotYet)
+        };
+        if let Some(claim) = claim {
+            budget.queue_up(self, claim);
         }
     }
 

@@ -146,12 +146,17 @@ impl<C: Pooled> Pool<C> {
         worker: WorkerId,
         now: Mono,
     ) -> Result<Checkout<C>, WaitError<C::Error>> {
-        let taken = self.state.lock().checkout(worker, now)?;
+        let (taken, is_hungry) = {
+            let mut state = self.state.lock();
+            (state.checkout(worker, now)?, state.is_hungry())
+        };
         match taken {
             Taken::Held(held) => Ok(Checkout::Ready(Lease::new(Arc::clone(self), held))),
             Taken::Queued(key) => {
                 let ticket = Ticket::new(Arc::clone(self), key, now);
-                self.grow(Look::Once);
+                if is_hungry {
+                    self.grow(Look::Once);
+                }
                 Ok(Checkout::Wait(ticket))
             }
         }
@@ -207,6 +212,11 @@ impl<C: Pooled> Pool<C> {
         state.snapshot()
     }
 
+    /// Shows every idle connection and since when it is idle, the longest first. The pool is locked meanwhile.
+    pub fn visit_idle(&self, visit: impl FnMut(&C, Mono)) {
+        self.state.lock().visit_idle(visit);
+    }
+
     fn accept(self: &Arc<Self>, held: Held<C>, wear: Wear, now: Mono) {
         self.change(now, |state| {
             let own = state.oldest_wait();
@@ -255,14 +265,14 @@ impl<C: Pooled> Pool<C> {
             let now = state.tell(now);
             (change(&mut state), now)
         };
-        let Effects { wake, wakes, close, freed, waiting } = effects;
+        let Effects { wake, wakes, close, freed, hungry } = effects;
         wake.into_iter().chain(wakes).for_each(Waker::wake);
         let freed = freed + close.len();
         for (conn, why) in close {
             self.connector.close(conn, why);
         }
         self.free_places(freed, now);
-        if waiting {
+        if hungry {
             self.grow(Look::Once);
         }
     }

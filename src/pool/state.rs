@@ -4,7 +4,7 @@
 //! granted to a waiter who has not picked them up. Whatever must happen outside the lock (wake somebody, close
 //! something) is returned as [`Effects`].
 
-mod queue;
+pub(super) mod queue;
 mod upkeep;
 
 use std::sync::Arc;
@@ -69,13 +69,13 @@ pub(super) struct Effects<C> {
     pub(super) close: Vec<(C, Closing)>,
     /// Places that became free without a connection to close.
     pub(super) freed: usize,
-    /// Whether clients wait, so that growth must be considered.
-    pub(super) waiting: bool,
+    /// Whether the pool should try to grow.
+    pub(super) hungry: bool,
 }
 
 impl<C> Effects<C> {
     pub(super) const fn none() -> Self {
-        Self { wake: None, wakes: Vec::new(), close: Vec::new(), freed: 0, waiting: false }
+        Self { wake: None, wakes: Vec::new(), close: Vec::new(), freed: 0, hungry: false }
     }
 }
 
@@ -90,6 +90,9 @@ pub(super) struct State<C: Pooled> {
     failure: Option<Failure<C::Error>>,
     /// How the pool stands in the queue of a budget, if it does.
     starving: Option<Claim>,
+    /// Whether a connect was abandoned since the last tick. None is started meanwhile: a connector that drops
+    /// its permits at once (its runtime is gone) would otherwise be asked for ever.
+    stalled: bool,
     /// The latest instant that a caller has told, for those who cannot tell one (`Drop`).
     now: Mono,
     totals: Totals,
@@ -107,6 +110,7 @@ impl<C: Pooled> State<C> {
             connecting: 0,
             failure: None,
             starving: None,
+            stalled: false,
             now: Mono::ZERO,
             totals: Totals::default(),
         }
@@ -225,18 +229,29 @@ impl<C: Pooled> State<C> {
         self.settle(Effects { freed: 1, ..Effects::none() })
     }
 
-    /// Asks for no other connect: one that is dropped by the connector at once would go round for ever.
     pub(super) fn connect_abandoned(&mut self) -> Effects<C> {
         self.connecting -= 1;
+        self.stalled = true;
         Effects { freed: 1, ..Effects::none() }
+    }
+
+    /// Whether a connect should start, or a place be asked for, that nobody has asked for yet.
+    pub(super) fn is_hungry(&self) -> bool {
+        self.wants_connect(Need::Waiters) && self.unasked(self.claim())
     }
 
     /// Remembers that the pool waits for a place in a budget; tells whether it must be put into the queue.
     pub(super) fn note_starving(&mut self, claim: Claim) -> Queued {
-        let known = self.starving.replace(claim);
-        match (known, claim) {
-            (None, _) | (Some(Claim::Ordinary), Claim::Urgent(_)) => Queued::NotYet,
-            _ => Queued::Already,
+        let queued = if self.unasked(claim) { Queued::NotYet } else { Queued::Already };
+        self.starving = Some(claim);
+        queued
+    }
+
+    fn unasked(&self, claim: Claim) -> bool {
+        match self.starving {
+            None => true,
+            Some(Claim::Ordinary) => claim != Claim::Ordinary,
+            Some(Claim::Urgent(_)) => false,
         }
     }
 
@@ -255,6 +270,7 @@ impl<C: Pooled> State<C> {
             Need::Minimum => self.total() < self.limits.min.min(self.limits.size),
         };
         room && self.status == Status::Running
+            && !self.stalled
             && self.connecting < self.limits.connects()
             && self.recent_failure().is_none()
     }
@@ -316,12 +332,13 @@ impl<C: Pooled> State<C> {
         self.failure.as_ref().filter(|failure| self.now <= failure.at.plus(self.limits.login_retry))
     }
 
-    /// Every change ends here: waiters without hope fail, and the caller learns whether others remain.
+    /// Every change ends here: waiters without hope fail, and the caller learns whether growth is
+    /// needed for the others.
     fn settle(&mut self, mut effects: Effects<C>) -> Effects<C> {
         if let Some(error) = self.doom().filter(|_| !self.queue.is_empty()) {
             self.fail_all(&WaitError::ConnectFailed(error), &mut effects);
         }
-        effects.waiting = !self.queue.is_empty();
+        effects.hungry = self.is_hungry();
         effects
     }
 

@@ -1,6 +1,10 @@
 //! What the tests of the pool share: a counted connection and a connector that the test plays.
 
+mod budgets;
+mod model;
 mod rules;
+mod stress;
+mod upkeep;
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -193,6 +197,10 @@ pub(super) fn granted(ticket: &mut Ticket<Conn>) -> Lease<Conn> {
         Poll::Ready(Ok(lease)) => lease,
         other => panic!("expected a connection, got {other:?}"),
     }
+}
+
+pub(super) fn limits(size: usize) -> Limits {
+    Limits { size, ..Limits::default() }
 }
 
 pub(super) const fn at(millis: u64) -> Mono {

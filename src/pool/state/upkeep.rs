@@ -7,6 +7,7 @@ use crate::pool::{Closing, Limits, Pooled, Snapshot, Status, WaitError};
 impl<C: Pooled> State<C> {
     /// Closes what is idle for too long, too old, or too much.
     pub(in crate::pool) fn reap(&mut self) -> Effects<C> {
+        self.stalled = false;
         let mut effects = Effects::none();
         let mut next = self.idle.first();
         while let Some(key) = next {
@@ -85,6 +86,16 @@ impl<C: Pooled> State<C> {
                 .unwrap_or_default(),
             totals: self.totals,
             last_error: self.failure.as_ref().map(|failure| (failure.at, failure.error.clone())),
+        }
+    }
+
+    pub(in crate::pool) fn visit_idle(&self, mut visit: impl FnMut(&C, Mono)) {
+        let mut next = self.idle.first();
+        while let Some(key) = next {
+            next = self.idle.after(key);
+            if let Some(idle) = self.idle.get(key) {
+                visit(&idle.held.conn, idle.since);
+            }
         }
     }
 
