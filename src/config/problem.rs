@@ -76,7 +76,7 @@ impl Problems {
             let place = nearest_place(&places, &problem.key);
             problem.origin = place.cloned().unwrap_or(Origin::Default);
         }
-        self.found.sort_by(|a, b| a.key.cmp(&b.key));
+        self.found.sort_by(|a, b| (&a.key, a.origin.line()).cmp(&(&b.key, b.origin.line())));
         Err(self)
     }
 

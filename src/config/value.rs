@@ -127,6 +127,16 @@ pub(super) enum Origin {
     Flag(&'static str),
 }
 
+impl Origin {
+    /// The line of the file; 0 for what is not in it.
+    pub(super) const fn line(&self) -> usize {
+        match self {
+            Self::Line(line) => *line,
+            Self::Default | Self::Variable(_) | Self::Flag(_) => 0,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

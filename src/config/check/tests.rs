@@ -82,6 +82,17 @@ users.bob.password: missing; give a password, a verifier (SCRAM-SHA-256$... or m
 }
 
 #[test]
+fn every_slip_of_syntax_is_told_from_top_to_bottom() {
+    let told =
+        load("[pool]\nmode = 1\nmode = 2\n[users.a]\npassword = hush\n[users.b").unwrap_err();
+    let lines: Vec<_> = told.iter().map(ToString::to_string).collect();
+    assert_eq!(lines.len(), 3, "{told}");
+    for (line, number) in lines.iter().zip([3, 5, 6]) {
+        assert!(line.ends_with(&format!("(line {number})")) && !line.contains("hush"), "{told}");
+    }
+}
+
+#[test]
 fn nothing_at_all_is_told_how_to_begin() {
     let told = load("").unwrap_err().to_string();
     assert!(told.starts_with("databases: none is configured; write [databases.<name>]"), "{told}");
