@@ -143,7 +143,8 @@ impl Cluster {
 
     /// Waits until some replica is fresh as of an instant after `required`, or until `deadline`.
     ///
-    /// Nothing happens until the returned key is polled, and dropping it ends the wait.
+    /// Dropping the key ends the wait. Who decides anew after [`Waited::Fresh`] must wait no longer than until the
+    /// same deadline: the replica may have left meanwhile.
     pub fn wait_fresh(self: &Arc<Self>, required: Mono, deadline: Mono) -> WaitKey {
         let (key, arrival) = {
             let mut waiters = self.waiters.lock();
@@ -274,9 +275,10 @@ impl<'a> View<'a> {
         Mono(self.cluster.held_at.load(Ordering::Acquire))
     }
 
-    /// The freshest replica's instant; [`Mono::ZERO`] if none is usable.
+    /// The instant of the freshest replica that takes reads; [`Mono::ZERO`] if none is usable.
     pub fn freshest(self) -> Mono {
-        self.replicas().map(Node::fresh_as_of).max().unwrap_or(Mono::ZERO)
+        let takes_reads = self.replicas().filter(|node| node.weight() > 0);
+        takes_reads.map(Node::fresh_as_of).max().unwrap_or(Mono::ZERO)
     }
 }
 

@@ -77,8 +77,10 @@ fn record(cluster: &Cluster, node: &Node, started_at: Mono, outcome: Result<Read
     if let Some(transition) = transition {
         log(cluster, node, transition, error.as_deref());
     }
-    if is_good && node.role() == ConfiguredRole::Primary && cluster.has_waiters() {
-        // Replicas usually have replayed by now what this sample says.
+    let is_news = || cluster.has_waiters() || cluster.view().freshest() == Mono::ZERO;
+    if is_good && node.role() == ConfiguredRole::Primary && is_news() {
+        // Replicas usually have replayed by now what this sample says; and one that could not be compared with
+        // anything before can be now.
         for replica in cluster.view().replicas() {
             replica.poll_now.notify_one();
         }

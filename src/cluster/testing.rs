@@ -21,7 +21,6 @@ pub(crate) fn publish(cluster: &Cluster, id: NodeId, fresh_as_of: Mono, usable: 
     cluster.node(id).expect("a node").publish(fresh_as_of, usable);
 }
 
-#[expect(dead_code, reason = "used by the tests of route")]
 /// Publishes the instant that lag is measured from.
 pub(crate) fn hold(cluster: &Cluster, at: Mono) {
     cluster.held_at.store(at.0, std::sync::atomic::Ordering::Release);

@@ -229,3 +229,19 @@ async fn the_age_of_replicas_grows_while_the_primary_hangs() {
     stage.run(600).await;
     assert_eq!(stage.state(), State::Lagging);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_is_up_within_moments_of_the_start() {
+    let cluster = testing::cluster(&[1], Routing::default());
+    let roles = [ConfiguredRole::Primary, ConfiguredRole::Replica];
+    let plays = roles.map(Play::new);
+    let tasks = spawn(&cluster, plays.iter().map(|play| Script(Arc::clone(play))));
+    let stage = Stage {
+        primary: Arc::clone(&plays[0]),
+        replica: Arc::clone(&plays[1]),
+        cluster,
+        _tasks: tasks,
+    };
+    stage.run(3).await;
+    assert_eq!(stage.state(), State::Up);
+}

@@ -332,4 +332,5 @@ fn columns(body: &[u8]) -> Option<Row> {
 }
 
 #[cfg(test)]
+#[cfg(test)]
 mod tests;
