@@ -1,0 +1,182 @@
+//! The decision.
+
+use std::time::Duration;
+
+use super::balance::{Dice, least_loaded};
+use super::reason::Reason;
+use crate::clock::Mono;
+use crate::cluster::{Node, NodeId, Usable, View};
+use crate::config::{Consistency, NoReplica, Split};
+use crate::sql::{Access, Begin, Class, Isolation};
+
+/// All that a decision depends on, besides the nodes.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts {
+    /// What the statement is; of a batch, its strongest.
+    pub class: Class,
+    /// The isolation level that the session's transactions have unless they say otherwise, if it is known to
+    /// differ from the server's default.
+    pub isolation: Isolation,
+    /// Whether reads go to replicas at all.
+    pub split: Split,
+    /// What a read must see.
+    pub consistency: Consistency,
+    /// A read must see everything acknowledged up to this instant; [`Mono::ZERO`] if nothing in particular.
+    pub required: Mono,
+    /// The present instant.
+    pub now: Mono,
+    /// How far behind a replica may be.
+    pub max_lag: Duration,
+    /// What becomes of a read that no replica can answer.
+    pub no_replica: NoReplica,
+    /// Whether the read may wait for a replica to catch up.
+    pub patience: Patience,
+    /// The node to prefer if it will do, whatever its load.
+    pub sticky: Option<NodeId>,
+}
+
+/// Whether a read may wait for a replica to catch up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// It may.
+    Left,
+    /// It has waited for as long as it may, or must not wait at all.
+    Spent,
+}
+
+/// Where a statement runs, and why there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Where.
+    pub target: Target,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Where a statement runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// On the primary.
+    Primary,
+    /// On this replica.
+    Node(NodeId),
+    /// To be decided again once a replica is fresh as of an instant after `required`, or the wait has ended
+    /// (with [`Patience::Spent`]).
+    WaitFresh {
+        /// The instant.
+        required: Mono,
+    },
+    /// Nowhere: it is a read, and reads are not to run on the primary.
+    Refuse,
+}
+
+/// Decides where a statement runs. Costs no lock and no allocation.
+pub fn decide(facts: &Facts, view: View<'_>, dice: &mut Dice) -> Route {
+    match reason_to_read(facts) {
+        Ok(reason) => read(facts, view, reason, dice),
+        Err(reason) => Route { target: Target::Primary, reason },
+    }
+}
+
+/// Why the statement may run on a replica, or (as error) why it must run on the primary.
+fn reason_to_read(facts: &Facts) -> Result<Reason, Reason> {
+    let (isolation, reason) = match facts.class {
+        Class::Primary(why) => return Err(why.into()),
+        Class::Empty | Class::End | Class::Savepoint => return Err(Reason::Trivial),
+        Class::Begin(Begin { access: Access::Unspecified | Access::ReadWrite, .. }) => {
+            return Err(Reason::Transaction);
+        }
+        Class::Begin(Begin { access: Access::ReadOnly, isolation }) => {
+            (isolation, Reason::ReadOnlyTransaction)
+        }
+        Class::Read => (Isolation::Default, Reason::Read),
+    };
+    let effective = if isolation == Isolation::Default { facts.isolation } else { isolation };
+    match (facts.split, effective) {
+        (Split::Off, _) => Err(Reason::SplitOff),
+        // "cannot use serializable mode in a hot standby"
+        (Split::On, Isolation::Serializable) => Err(Reason::Serializable),
+        (Split::On, _) => Ok(reason),
+    }
+}
+
+fn read(facts: &Facts, view: View<'_>, reason: Reason, dice: &mut Dice) -> Route {
+    let need = Need::new(facts, view);
+    let eligible = view.replicas().filter(|node| need.judge(node) == Standing::Eligible);
+    let sticky = eligible.clone().find(|node| Some(node.id()) == facts.sticky).map(Node::id);
+    if let Some(id) = sticky.or_else(|| least_loaded(eligible, dice)) {
+        return Route { target: Target::Node(id), reason };
+    }
+    let nearest = view.replicas().map(|node| need.judge(node)).max();
+    let reason = match nearest {
+        Some(Standing::Eligible | Standing::Catching) => Reason::ReadAfterOwnWrite,
+        Some(Standing::Lagging) => Reason::ReadLagging,
+        Some(Standing::Unusable) | None => Reason::NoReplica,
+    };
+    // What a primary that is down acknowledged last cannot be found out, so waiting would be in vain.
+    let is_worth_waiting = reason == Reason::ReadAfterOwnWrite && view.held_at() == Mono::MAX;
+    let target = match (facts.patience, facts.no_replica) {
+        (Patience::Left, _) if is_worth_waiting => Target::WaitFresh { required: need.required },
+        (_, NoReplica::Error) if nearest.is_some() => Target::Refuse,
+        (_, NoReplica::Primary | NoReplica::Error) => Target::Primary,
+    };
+    Route { target, reason }
+}
+
+/// What a replica must be to answer a read.
+#[derive(Clone, Copy, Debug)]
+struct Need {
+    required: Mono,
+    /// Lag is measured from here.
+    from: Mono,
+    max_lag: Duration,
+}
+
+/// How near a replica is to answering a read; the nearer the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    /// It is down, not what it should be, unknown, or takes no reads.
+    Unusable,
+    /// It is too far behind for any read.
+    Lagging,
+    /// It is near the primary, but does not show all that this read must see.
+    Catching,
+    /// It will do.
+    Eligible,
+}
+
+impl Need {
+    fn new(facts: &Facts, view: View<'_>) -> Self {
+        let required = match facts.consistency {
+            Consistency::Eventual => Mono::ZERO,
+            Consistency::Session => facts.required,
+        };
+        Self { required, from: facts.now.min(view.held_at()), max_lag: facts.max_lag }
+    }
+
+    fn judge(&self, node: &Node) -> Standing {
+        // One load decides: it is zero unless reads may go there.
+        let fresh = node.fresh_as_of();
+        if node.weight() == 0 {
+            return Standing::Unusable;
+        }
+        if fresh == Mono::ZERO {
+            return match node.usable() {
+                Usable::Lagging => Standing::Lagging,
+                Usable::Unknown | Usable::Up | Usable::Down | Usable::Misconfigured => {
+                    Standing::Unusable
+                }
+            };
+        }
+        if self.from.saturating_since(fresh) > self.max_lag {
+            Standing::Lagging
+        } else if fresh <= self.required {
+            Standing::Catching
+        } else {
+            Standing::Eligible
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
