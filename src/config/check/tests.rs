@@ -154,12 +154,20 @@ fn settings_of_users_beat_those_of_databases_beat_the_pool_s() {
         pool_size = 5
         pool_mode = "session"
         max_connections = 0
+        [pool]
+        max_db_connections = 50
+        max_user_connections = 60
+        [limits]
+        max_user_client_connections = 70
         "#,
     );
     let (database, alice) = (&config.databases["app"], &config.users["alice"]);
     let size = config.pool_size(database, alice);
     assert_eq!((size.mode, size.size, size.min), (PoolMode::Session, 5, 3));
-    assert_eq!(alice.overrides.max_connections, Some(None));
+    assert_eq!(config.max_db_connections(database), Some(50));
+    assert_eq!(config.max_user_connections(alice), None);
+    assert_eq!(config.max_db_client_connections(database), None);
+    assert_eq!(config.max_user_client_connections(alice), Some(70));
     assert_eq!(database.routing.max_lag, Duration::from_secs(9));
     assert_eq!(database.routing.read_write_split, Split::Off);
     assert_eq!(config.routing.max_lag, Duration::from_secs(1));

@@ -61,6 +61,28 @@ impl Config {
         }
     }
 
+    /// Server connections that `database` may have over all its users and nodes; `None` is no limit.
+    pub fn max_db_connections(&self, database: &Database) -> Option<usize> {
+        database.overrides.max_connections.unwrap_or(self.pool.max_db_connections)
+    }
+
+    /// Server connections that `user` may have over all databases and nodes; `None` is no limit.
+    pub fn max_user_connections(&self, user: &User) -> Option<usize> {
+        user.overrides.max_connections.unwrap_or(self.pool.max_user_connections)
+    }
+
+    /// Clients of `database` that may be connected at once; `None` is no limit of its own.
+    pub fn max_db_client_connections(&self, database: &Database) -> Option<usize> {
+        let own = database.overrides.max_client_connections;
+        own.unwrap_or(self.limits.max_db_client_connections)
+    }
+
+    /// Clients of `user` that may be connected at once; `None` is no limit of its own.
+    pub fn max_user_client_connections(&self, user: &User) -> Option<usize> {
+        let own = user.overrides.max_client_connections;
+        own.unwrap_or(self.limits.max_user_client_connections)
+    }
+
     /// How pgLagoon logs in to `node` for the client user `name`: with the URL's own user and password if the URL
     /// has a user, else as the client's user with the password that is configured for it.
     pub fn server_login<'a>(&'a self, node: &'a NodeUrl, name: &'a str) -> ServerLogin<'a> {
