@@ -4,9 +4,7 @@ use std::time::{Duration, Instant};
 
 use pglagoon::demo::{Authentication, ClusterBuilder, Shutdown};
 
-use crate::fixture::{
-    client, installation, on_each_version, own_cluster, pgbench, psql, shared_cluster, succeeded,
-};
+use crate::fixture::{client, installation, on_each_version, own_cluster, shared_cluster};
 
 on_each_version!(
     what_the_primary_writes_reaches_every_replica,
@@ -16,7 +14,6 @@ on_each_version!(
     a_paused_node_answers_nothing_until_it_goes_on,
     a_delayed_replica_lags,
     nothing_is_left_of_a_dropped_cluster,
-    psql_and_pgbench_reach_the_primary,
 );
 
 async fn what_the_primary_writes_reaches_every_replica(major: u16) {
@@ -117,14 +114,4 @@ async fn nothing_is_left_of_a_dropped_cluster(major: u16) {
         assert!(!directory.exists());
         assert!(tokio_postgres::connect(&url, tokio_postgres::NoTls).await.is_err());
     }
-}
-
-async fn psql_and_pgbench_reach_the_primary(major: u16) {
-    let url = shared_cluster(major).await.primary().url();
-    let Some(output) = psql(&url, &["-c", "SELECT current_user"]).await else { return };
-    assert_eq!(succeeded(&output), "app");
-    let initialize = ["-i", "-q", "-I", "dtg"];
-    succeeded(&pgbench(&url, &initialize).await.unwrap());
-    let run = succeeded(&pgbench(&url, &["-n", "-c", "2", "-t", "20"]).await.unwrap());
-    assert!(run.contains("40/40"), "{run}");
 }

@@ -14,7 +14,7 @@ use tokio_postgres::{Client, NoTls};
 pub(crate) const VERSIONS: [u16; 2] = [15, 18];
 
 /// Where downloaded versions are kept; git ignores it.
-fn store() -> PathBuf {
+pub(crate) fn store() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(".local")
 }
 
@@ -57,6 +57,11 @@ pub(crate) async fn client(url: &str) -> Client {
     client
 }
 
+/// A name that no other test of this run uses, for a table in the shared cluster.
+pub(crate) fn unique(what: &str) -> String {
+    format!("{what}_{:016x}", rand::random::<u64>())
+}
+
 /// Runs `psql -XAtq` with these arguments; `None`, with a printed reason, when there is no psql to be had.
 pub(crate) async fn psql(url: &str, arguments: &[&str]) -> Option<Output> {
     let mut all = vec!["-XAtq", "-v", "ON_ERROR_STOP=1", "-d", url];
@@ -87,6 +92,24 @@ pub(crate) fn succeeded(output: &Output) -> String {
     assert!(output.status.success(), "{}: {errors}", output.status);
     String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
 }
+
+/// Makes tests of an async function that takes the address of a database: what holds for a direct connection
+/// holds for every way to it.
+macro_rules! at_each_door {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            #[tokio::test]
+            async fn direct_on_15() {
+                super::$name(&crate::fixture::shared_cluster(15).await.primary().url()).await;
+            }
+            #[tokio::test]
+            async fn direct_on_18() {
+                super::$name(&crate::fixture::shared_cluster(18).await.primary().url()).await;
+            }
+        }
+    )+};
+}
+pub(crate) use at_each_door;
 
 /// Makes one test per PostgreSQL version of an async function that takes the major version.
 macro_rules! on_each_version {

@@ -7,6 +7,9 @@
     reason = "a test that cannot go on says so by a panic"
 )]
 
+mod bank;
 mod cluster;
 mod demo;
+mod drivers;
 mod fixture;
+mod programs;
