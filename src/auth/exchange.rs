@@ -14,6 +14,7 @@ use std::sync::Arc;
 use super::{
     md5::{Md5Hash, Md5Salt},
     method::{Ask, Transport, choose},
+    password::Password,
     plain,
     scram::{Binding, Challenge, ClientKey, Mechanism, Opening, ScramError},
     verifier::{MockKey, Secret},
@@ -48,7 +49,7 @@ pub enum Proof {
     /// Nothing: the client was trusted, or the method reveals nothing.
     Nothing,
     /// The password itself.
-    Password(Arc<Secret>),
+    Password(Arc<Password>),
     /// The SCRAM client key.
     ClientKey(ClientKey),
 }
@@ -94,8 +95,8 @@ pub fn begin(
 
 fn ask_md5(subject: Subject<'_>, out: &mut Vec<u8>) -> State {
     let hash = subject.secret.and_then(|secret| match &**secret {
-        Secret::Password { text, .. } => {
-            Some(Md5Hash::derive(text.as_bytes(), subject.user.as_bytes()))
+        Secret::Password { password, .. } => {
+            Some(Md5Hash::derive(password.expose(), subject.user.as_bytes()))
         }
         Secret::Md5(hash) => Some(hash.clone()),
         Secret::Scram(_) | Secret::Trust => None,
@@ -162,11 +163,14 @@ impl Exchange {
 fn check_cleartext(user: &str, secret: Option<Arc<Secret>>, body: &[u8]) -> Result<Step, Denial> {
     let password = frontend::read_password(body)?;
     let secret = secret.filter(|secret| plain::accepts(secret, user, password));
-    let secret = secret.ok_or(Denial::WrongPassword)?;
-    Ok(Step::Granted(match *secret {
-        Secret::Password { .. } => Proof::Password(secret),
-        Secret::Md5(_) | Secret::Scram(_) | Secret::Trust => Proof::Nothing,
-    }))
+    let proved = match &*secret.ok_or(Denial::WrongPassword)? {
+        Secret::Password { password: known, .. } => Some(Arc::clone(known)),
+        // Only known now, and what is no text could not be configured for a server either.
+        Secret::Md5(_) | Secret::Scram(_) | Secret::Trust => {
+            std::str::from_utf8(password).ok().map(|text| Arc::new(Password::new(text)))
+        }
+    };
+    Ok(Step::Granted(proved.map_or(Proof::Nothing, Proof::Password)))
 }
 
 /// Why a client was not let in. It never tells whether the user exists.

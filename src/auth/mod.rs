@@ -11,6 +11,7 @@
 mod exchange;
 mod md5;
 mod method;
+mod password;
 mod plain;
 mod responder;
 pub mod scram;
@@ -19,5 +20,6 @@ mod verifier;
 pub use exchange::{Denial, Exchange, MAX_RESPONSE, Proof, Step, Subject, begin};
 pub use md5::{Md5Hash, Md5Salt};
 pub use method::{Ask, ExposedCleartext, Transport, choose};
-pub use responder::{Credential, Password, Reply, Responder, ResponderError};
+pub use password::Password;
+pub use responder::{Credential, Reply, Responder, ResponderError};
 pub use verifier::{MockKey, Secret, SecretError, SecretForm};

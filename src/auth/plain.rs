@@ -13,7 +13,7 @@ pub(super) fn accepts(secret: &Secret, user: &str, password: &[u8]) -> bool {
         // PostgreSQL takes an empty password for none at all.
         _ if password.is_empty() => false,
         Secret::Trust => true,
-        Secret::Password { text, .. } => same(text.as_bytes(), password),
+        Secret::Password { password: right, .. } => same(right.expose(), password),
         Secret::Md5(hash) => hash.matches(&Md5Hash::derive(password, user.as_bytes())),
         Secret::Scram(verifier) => verifier.accepts(password),
     }

@@ -1,16 +1,13 @@
 //! Answers what a PostgreSQL server asks of pgLagoon when it logs in.
 
-use std::{fmt, sync::Arc};
-
-use parking_lot::Mutex;
+use std::sync::Arc;
 
 use super::{
+    exchange::Proof,
     md5::{Md5Hash, Md5Salt},
-    scram::{
-        Binding, ClientChallenge, ClientKey, ClientOpening, ClientVerify, Keys, Mechanism,
-        ScramError, Verifier,
-    },
-    verifier::Secret,
+    password::Password,
+    scram::{Binding, ClientKey, ClientOpening, ClientVerify, Mechanism, ScramError, Verifier},
+    verifier::{Secret, SecretForm},
 };
 use crate::protocol::{backend::Authentication, frontend};
 
@@ -35,59 +32,34 @@ pub enum Credential {
 
 impl Credential {
     /// The credential of a password in clear; none for an empty one.
+    ///
+    /// Make it once for a role and clone it: the clones share the keys that were derived.
     pub fn password(text: &str) -> Self {
         if text.is_empty() {
             return Self::Nothing;
         }
-        Self::Password(Arc::new(Password { text: text.into(), derived: Mutex::new(None) }))
+        Self::Password(Arc::new(Password::new(text)))
+    }
+
+    /// What the log-in of a client leaves behind for its servers: the password where it is configured, else
+    /// what the client has proved.
+    pub fn of_login(secret: &Secret, proof: &Proof) -> Self {
+        match (proof, secret.verifier()) {
+            (Proof::ClientKey(key), Some(verifier)) if secret.form() == SecretForm::Scram => {
+                Self::PassThrough { client_key: key.clone(), verifier: Arc::clone(verifier) }
+            }
+            (Proof::Password(password), _) => Self::Password(Arc::clone(password)),
+            (Proof::ClientKey(_) | Proof::Nothing, _) => Self::of_secret(secret),
+        }
     }
 
     /// The credential that a stored secret gives without a client's help; a verifier gives none.
     pub fn of_secret(secret: &Secret) -> Self {
         match secret {
-            Secret::Password { text, .. } => Self::password(text),
+            Secret::Password { password, .. } => Self::Password(Arc::clone(password)),
             Secret::Md5(hash) => Self::Md5(hash.clone()),
             Secret::Scram(_) | Secret::Trust => Self::Nothing,
         }
-    }
-}
-
-/// A password and the keys that the last server's salt gave.
-pub struct Password {
-    text: Box<str>,
-    derived: Mutex<Option<Derived>>,
-}
-
-struct Derived {
-    salt: Vec<u8>,
-    iterations: u32,
-    keys: Keys,
-}
-
-impl Password {
-    /// The keys for a server's challenge: derived once, as a primary and its replicas share one salt.
-    fn keys(&self, challenge: &ClientChallenge) -> Keys {
-        let (salt, iterations) = (challenge.salt(), challenge.iterations());
-        let known = self.derived.lock().as_ref().and_then(|derived| derived.keys(salt, iterations));
-        known.unwrap_or_else(|| {
-            // Outside the lock: a derivation takes a millisecond, and two at once do no harm.
-            let keys = Keys::derive(self.text.as_bytes(), salt, iterations);
-            let derived = Derived { salt: salt.to_vec(), iterations, keys: keys.clone() };
-            *self.derived.lock() = Some(derived);
-            keys
-        })
-    }
-}
-
-impl Derived {
-    fn keys(&self, salt: &[u8], iterations: u32) -> Option<Keys> {
-        (self.salt == salt && self.iterations == iterations).then(|| self.keys.clone())
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password(..)")
     }
 }
 
@@ -162,14 +134,14 @@ impl<'a> Responder<'a> {
         let Credential::Password(password) = self.credential else {
             return Err(ResponderError::NoCredential("password"));
         };
-        frontend::password(out, password.text.as_bytes());
+        frontend::password(out, password.expose());
         Ok(State::Open)
     }
 
     fn md5(&self, salt: Md5Salt, out: &mut Vec<u8>) -> Result<State, ResponderError> {
         let answer = match self.credential {
             Credential::Password(password) => {
-                Md5Hash::derive(password.text.as_bytes(), self.user.as_bytes()).answer(salt)
+                Md5Hash::derive(password.expose(), self.user.as_bytes()).answer(salt)
             }
             Credential::Md5(hash) => hash.answer(salt),
             Credential::Nothing | Credential::PassThrough { .. } => {
@@ -209,7 +181,7 @@ impl<'a> Responder<'a> {
         let challenge = opening.first(data)?;
         let (verify, message) = match self.credential {
             Credential::Password(password) => {
-                let keys = password.keys(&challenge);
+                let keys = password.keys(challenge.salt(), challenge.iterations());
                 challenge.prove(&keys)
             }
             Credential::PassThrough { client_key, verifier } => {

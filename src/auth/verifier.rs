@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{md5::Md5Hash, scram::Verifier};
+use super::{md5::Md5Hash, password::Password, scram::Verifier};
 use crate::config::UserSecret;
 
 /// What a user is checked against: nothing, a password in clear, or one of PostgreSQL's two hashed forms.
@@ -11,7 +11,7 @@ pub enum Secret {
     /// The password itself, and its SCRAM verifier, derived when the secret was read.
     Password {
         /// The password.
-        text: Box<str>,
+        password: Arc<Password>,
         /// Its verifier, with a salt of its own.
         verifier: Arc<Verifier>,
     },
@@ -70,7 +70,7 @@ impl Secret {
             return Err(SecretError::Nul);
         }
         let verifier = Arc::new(Verifier::derive(text.as_bytes()));
-        Ok(Self::Password { text: text.into(), verifier })
+        Ok(Self::Password { password: Arc::new(Password::new(text)), verifier })
     }
 
     /// Which form this is.

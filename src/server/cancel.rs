@@ -36,6 +36,11 @@ impl Canceler {
         Self { endpoint, address, security, process_id, key }
     }
 
+    /// The id of the server process.
+    pub fn process_id(&self) -> i32 {
+        self.process_id
+    }
+
     /// Sends the CancelRequest and waits, at most `patience`, for the server to close the connection.
     ///
     /// PostgreSQL closes it after it has signalled the process. Once this returns, no late signal can hit what

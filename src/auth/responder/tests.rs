@@ -67,17 +67,49 @@ fn an_md5_hash_answers_md5_alone() {
 }
 
 #[test]
-fn keys_are_derived_once_for_all_connections() {
-    let credential = Credential::password("secret");
+fn what_a_client_proved_logs_in_to_its_servers() {
     let verifier = Verifier::derive(b"secret").to_string();
-    let Credential::Password(password) = &credential else { panic!("no password") };
-    assert!(password.derived.lock().is_none());
-    for _ in 0..2 {
-        play(&credential, &verifier, AuthMethod::ScramSha256, &Binding::Unavailable).unwrap();
-        assert!(password.derived.lock().is_some());
+    let md5 = postgres_protocol::password::md5(b"secret", "alice");
+    let scram = AuthMethod::ScramSha256;
+    let cases = [
+        ("secret", scram, [true, true, true]),
+        (&verifier, scram, [false, false, true]),
+        (&verifier, AuthMethod::Password, [true, true, true]),
+        (&md5, AuthMethod::Md5, [false, true, false]),
+    ];
+    let asked = [AuthMethod::Password, AuthMethod::Md5, scram];
+    for (stored, method, expected) in cases {
+        let proof = prove(stored, method);
+        let credential = Credential::of_login(&Secret::parse(stored).unwrap(), &proof);
+        for (asked, expected) in asked.into_iter().zip(expected) {
+            // A server that stores a verifier has the very one that the client was checked against.
+            let server = if stored == verifier && asked == scram { stored } else { "secret" };
+            let login = play(&credential, server, asked, &Binding::Unavailable);
+            assert_eq!(login.is_ok(), expected, "{stored} {method:?} {asked:?} {login:?}");
+        }
     }
-    // A server with another salt replaces them and is answered rightly.
-    play(&credential, "secret", AuthMethod::ScramSha256, &Binding::Unavailable).unwrap();
+}
+
+/// What a client that knows the password proves.
+fn prove(stored: &str, method: AuthMethod) -> Proof {
+    let secret = Arc::new(Secret::parse(stored).unwrap());
+    let subject = Subject { user: "alice", secret: Some(&secret) };
+    let credential = Credential::password("secret");
+    let mut client = Responder::new("alice", &credential, Binding::Unavailable);
+    let (mut question, mut answer) = (Vec::new(), Vec::new());
+    let key = MockKey::random();
+    let mut step = begin(subject, method, Transport::Local, &key, &mut question).unwrap();
+    loop {
+        match step {
+            Step::Granted(proof) => return proof,
+            Step::Ask(exchange) => {
+                answer.clear();
+                client.on_request(read(&question), &mut answer).unwrap();
+                question.clear();
+                step = exchange.respond(frontend::body(&answer), &mut question).unwrap();
+            }
+        }
+    }
 }
 
 #[test]
