@@ -1,6 +1,6 @@
 //! Who are you: password methods as step functions, no sockets.
 //!
-//! Both legs stand here. [`exchange`] asks a client who logs in to pgLagoon; [`responder`] answers what
+//! Both legs stand here. `exchange` asks a client who logs in to pgLagoon; `responder` answers what
 //! a PostgreSQL server asks of pgLagoon. Each takes the body of one message and appends the next
 //! one to a buffer, so that every step can be tested with bytes alone; the caller owns sockets and deadlines.
 //!
