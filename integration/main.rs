@@ -12,4 +12,5 @@ mod cluster;
 mod demo;
 mod drivers;
 mod fixture;
+mod monitor;
 mod programs;

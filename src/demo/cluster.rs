@@ -7,10 +7,12 @@ use std::{
     time::Duration,
 };
 
+use crate::config::Config;
+
 use super::{
     Authentication, Error, Installation, Node,
     access::Access,
-    await_true,
+    await_true, front,
     programs::{Programs, complete},
     scratch::Scratch,
 };
@@ -229,6 +231,11 @@ impl Cluster {
     /// The address of the database `app` for the user `app` by way of a pooler at `address`.
     pub fn app_url_at(&self, address: SocketAddr) -> String {
         self.access.app_url(address)
+    }
+
+    /// The configuration of a pooler that listens at `listen` in front of this cluster.
+    pub fn pooler_config(&self, listen: SocketAddr) -> Config {
+        front::config(self, listen)
     }
 
     /// Makes a replica the primary. The old primary is left as it is: stop it first, or have two.
