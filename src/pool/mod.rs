@@ -62,7 +62,9 @@ pub trait Pooled: Send + 'static {
 
 /// Opens and closes connections on behalf of a pool.
 ///
-/// It is called on whatever thread finds the need, with no lock held, so it may call the pool; it must not block.
+/// It is called on whatever thread finds the need, also from `Drop` and outside a runtime, with no lock held: it
+/// may call the pool, but it must neither block nor panic. A permit keeps its pool alive, and the pool its
+/// connector: a connector that stores permits must let go of them in the end.
 pub trait Connector<C: Pooled>: Send + Sync {
     /// Start opening a connection; report by [`Permit::opened`] or [`Permit::failed`].
     fn connect(&self, permit: Permit<C>);

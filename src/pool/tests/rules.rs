@@ -172,6 +172,19 @@ fn finished_ticket_answers_closed_and_holds_nothing() {
 }
 
 #[test]
+fn finished_ticket_does_not_touch_the_next_user_of_its_slot() {
+    let mut rig = Rig::new(limits(1));
+    let mut finished = rig.wait(A, at(0));
+    rig.open(A, at(0));
+    let lease = granted(&mut finished);
+    let mut next = rig.wait(A, at(1));
+    assert!(matches!(poll(&mut finished), Poll::Ready(Err(WaitError::Closed))));
+    drop(finished);
+    lease.put_back(at(2));
+    assert_eq!(granted(&mut next).id, 1);
+}
+
+#[test]
 fn dropped_or_closed_lease_frees_its_place() {
     let mut rig = Rig::new(limits(1));
     let lease = rig.connect_one(A, at(0));
