@@ -3,13 +3,13 @@
 //! sqlparser accepts the grammar of many servers. Whatever PostgreSQL does not have, or this walk
 //! does not know, makes the query unparsed; nothing is a read by default.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use sqlparser::ast::{
     Expr, Function, FunctionArguments, GroupByExpr, Ident, LimitClause, ObjectName, Query, Select,
-    SelectFlavor, Statement, TableAlias, TableFactor, Visit, Visitor,
+    SelectFlavor, Statement, TableAlias, TableFactor, Visit, Visitor, With,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
@@ -55,11 +55,13 @@ struct Walk<'c> {
 
 /// The common table expressions of one WITH.
 struct Scope {
-    /// Where the body of each lies in memory, which tells when it is being walked; and its name.
-    tables: Vec<(*const Query, String)>,
-    /// How many of them the current place may refer to.
+    /// Where the body of each lies in memory, which tells when it is being walked.
+    bodies: Vec<*const Query>,
+    /// The place of each name among them.
+    names: BTreeMap<String, usize>,
+    /// How many of them the current place may refer to: all if recursive, else those whose bodies
+    /// have been walked.
     visible: usize,
-    is_recursive: bool,
 }
 
 impl Walk<'_> {
@@ -114,20 +116,29 @@ impl Walk<'_> {
         self.function(name);
     }
 
-    /// Notes that the body of a common table expression begins (`after` = 0) or ends (1).
-    fn cross_body(&mut self, query: &Query, after: usize) {
-        for scope in self.scopes.iter_mut().filter(|scope| !scope.is_recursive) {
-            let position = scope.tables.iter().position(|(body, _)| std::ptr::eq(*body, query));
-            if let Some(position) = position {
-                scope.visible = position + after;
-            }
+    /// Makes the name of a common table expression visible once its body has been walked.
+    fn leave_body(&mut self, query: &Query) {
+        if let Some(scope) = self.scopes.last_mut()
+            && scope.bodies.get(scope.visible).is_some_and(|body| std::ptr::eq(*body, query))
+        {
+            scope.visible += 1;
         }
     }
 }
 
 impl Scope {
+    fn new(with: Option<&With>) -> Self {
+        let ctes = with.map_or(&[][..], |with| &with.cte_tables);
+        let names = ctes.iter().enumerate().map(|(place, cte)| (fold(&cte.alias.name), place));
+        Self {
+            bodies: ctes.iter().map(|cte| &raw const *cte.query).collect(),
+            names: names.collect(),
+            visible: if with.is_some_and(|with| with.recursive) { ctes.len() } else { 0 },
+        }
+    }
+
     fn has(&self, name: &str) -> bool {
-        self.tables.iter().take(self.visible).any(|(_, table)| table == name)
+        self.names.get(name).is_some_and(|place| *place < self.visible)
     }
 }
 
@@ -157,23 +168,17 @@ impl Visitor for Walk<'_> {
                 matches!(limit, LimitClause::LimitOffset { limit_by, .. } if limit_by.is_empty());
             self.require(is_plain);
         }
-        self.cross_body(query, 0);
-        let (ctes, is_recursive) =
-            with.as_ref().map_or((&[][..], false), |with| (&with.cte_tables, with.recursive));
-        for cte in ctes {
+        for cte in with.iter().flat_map(|with| &with.cte_tables) {
             self.require(cte.from.is_none());
             self.alias(Some(&cte.alias));
         }
-        let tables: Vec<_> =
-            ctes.iter().map(|cte| (&raw const *cte.query, fold(&cte.alias.name))).collect();
-        let visible = if is_recursive { tables.len() } else { 0 };
-        self.scopes.push(Scope { tables, visible, is_recursive });
+        self.scopes.push(Scope::new(with.as_ref()));
         ControlFlow::Continue(())
     }
 
     fn post_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         self.scopes.pop();
-        self.cross_body(query, 1);
+        self.leave_body(query);
         ControlFlow::Continue(())
     }
 

@@ -87,22 +87,16 @@ fn long(part: &Statement<'_>) -> Finding {
     } else {
         utility::classify(part.text)
     };
-    let guess = opaque_settings(part.effects);
-    Finding { class, effects: effects | part.effects | guess }
-}
-
-/// `set_config` anywhere but in the one form that `settings::changes` reads exactly.
-fn opaque_settings(effects: Effects) -> Effects {
-    if effects.contains(Effects::SETS) { Effects::OPAQUE } else { Effects::empty() }
+    let effects = effects | part.effects;
+    // Values are read only from texts in canonical form.
+    let guess = if effects.contains(Effects::SETS) { Effects::OPAQUE } else { Effects::empty() };
+    Finding { class, effects: effects | guess }
 }
 
 fn statement(part: &Statement<'_>, catalog: &Catalog) -> Finding {
     let sql = std::str::from_utf8(part.text).unwrap_or_default();
     let mut cursor = Cursor::new(part.text);
-    let sets = part.effects.contains(Effects::SETS);
-    let mut finding = if sets && settings::is_config_query(part.text) {
-        return Finding { class: Class::Primary(Why::SessionState), effects: part.effects };
-    } else if is_query(part.text) {
+    let mut finding = if is_query(part.text) {
         query_finding(sql, catalog)
     } else if cursor.keyword("explain") {
         explain(part.text, &mut cursor, catalog)
@@ -112,7 +106,15 @@ fn statement(part: &Statement<'_>, catalog: &Catalog) -> Finding {
         let (class, effects) = utility::classify(part.text);
         Finding { class, effects }
     };
-    finding.effects |= part.effects | opaque_settings(part.effects);
+    finding.effects |= part.effects;
+    if finding.effects.contains(Effects::SETS) {
+        if settings::changes(part.text).is_some() {
+            // A lone `set_config` is a setting statement in the clothes of a query.
+            finding.effects.remove(Effects::WRITES);
+        } else {
+            finding.effects |= Effects::OPAQUE;
+        }
+    }
     finding
 }
 

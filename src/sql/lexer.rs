@@ -4,6 +4,10 @@
 //! versions disagree (`1a`, `$1a`, a vertical tab) it refuses rather than guesses. Texts must
 //! be free of NUL bytes and valid UTF-8, which [`check`] tests.
 
+mod bytes;
+
+use bytes::{is_digit_group, is_newline, is_operator, is_space, is_word, is_word_start};
+
 /// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -83,6 +87,10 @@ pub(super) fn validate(sql: &[u8]) -> Result<(), Unlexable> {
     Lexer::new(sql).try_for_each(|token| token.map(drop))
 }
 
+/// Runs of operator characters longer than this are refused. PostgreSQL refuses operators longer
+/// than 63; looking at more than one operator at a time must not take quadratic time.
+const MAX_OPERATOR: usize = 128;
+
 /// The tokens of a text, comments and space left out. Ends after the first error.
 #[derive(Clone, Debug)]
 pub(super) struct Lexer<'a> {
@@ -153,10 +161,7 @@ impl<'a> Lexer<'a> {
             b'0'..=b'9' => self.number(),
             b'.' if self.peek(1).is_ascii_digit() => self.number(),
             byte if is_word_start(byte) => self.word(),
-            byte if is_operator(byte) => {
-                self.operator();
-                Ok(Kind::Operator)
-            }
+            byte if is_operator(byte) => self.operator(),
             b'.' if self.peek(1) == b'.' => Ok(self.punctuation(2)),
             b':' if matches!(self.peek(1), b':' | b'=') => Ok(self.punctuation(2)),
             b',' | b'(' | b')' | b'[' | b']' | b';' | b'.' | b':' => Ok(self.punctuation(1)),
@@ -319,20 +324,24 @@ impl<'a> Lexer<'a> {
 
     /// The longest operator: it ends before a comment, and may end in `+` or `-` only if it
     /// holds one of the characters that SQL's own operators never use.
-    fn operator(&mut self) {
+    fn operator(&mut self) -> Result<Kind, Unlexable> {
         let rest = self.rest();
-        let mut length = rest.iter().position(|&byte| !is_operator(byte)).unwrap_or(rest.len());
-        let run = rest.get(..length).unwrap_or_default();
+        let near = rest.get(..=MAX_OPERATOR).unwrap_or(rest);
+        let mut length = near.iter().position(|&byte| !is_operator(byte)).unwrap_or(near.len());
+        let run = near.get(..length).unwrap_or_default();
         if let Some(comment) = run.windows(2).position(|pair| pair == b"--" || pair == b"/*") {
             length = comment;
         }
-        let run = rest.get(..length).unwrap_or_default();
-        let free = run.iter().position(|byte| b"~!@#^&|`?%".contains(byte));
-        if free.is_none() {
+        if length > MAX_OPERATOR {
+            return Err(Unlexable::Stray);
+        }
+        let run = near.get(..length).unwrap_or_default();
+        if !run.iter().any(|byte| b"~!@#^&|`?%".contains(byte)) {
             let trailing = run.iter().rev().take_while(|byte| matches!(byte, b'+' | b'-')).count();
             length -= trailing.min(length.saturating_sub(1));
         }
         self.at += length.max(1);
+        Ok(Kind::Operator)
     }
 }
 
@@ -361,48 +370,6 @@ impl<'a> Iterator for Lexer<'a> {
 enum Escapes {
     None,
     Backslash,
-}
-
-const fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0c)
-}
-
-const fn is_newline(byte: u8) -> bool {
-    matches!(byte, b'\n' | b'\r')
-}
-
-const fn is_word_start(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
-}
-
-const fn is_word(byte: u8) -> bool {
-    is_word_start(byte) || byte.is_ascii_digit() || byte == b'$'
-}
-
-const fn is_digit_group(byte: u8) -> bool {
-    byte.is_ascii_digit() || byte == b'_'
-}
-
-const fn is_operator(byte: u8) -> bool {
-    matches!(
-        byte,
-        b'~' | b'!'
-            | b'@'
-            | b'#'
-            | b'^'
-            | b'&'
-            | b'|'
-            | b'`'
-            | b'?'
-            | b'+'
-            | b'-'
-            | b'*'
-            | b'/'
-            | b'%'
-            | b'<'
-            | b'>'
-            | b'='
-    )
 }
 
 #[cfg(test)]

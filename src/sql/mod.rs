@@ -162,4 +162,6 @@ const fn verdict(finding: Finding, fingerprint: u64) -> Verdict {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

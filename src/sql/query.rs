@@ -12,7 +12,7 @@ use super::verdict::Why;
 
 /// Tokens that can each deepen the tree by one level, in one query. The tree is walked and
 /// dropped by recursion, and a stack is finite.
-const MAX_CHAIN: usize = 1000;
+pub(super) const MAX_CHAIN: usize = 3000;
 
 /// Why a query in canonical form must run on the primary; `None` if it is a proven read.
 pub(super) fn reason(text: &str, catalog: &Catalog) -> Option<Why> {

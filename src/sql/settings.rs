@@ -8,8 +8,6 @@ use super::scan::Statements;
 use super::utility::{isolation_level, transaction_modes};
 use super::verdict::{Access, Isolation};
 
-pub(super) use config::is_config_query;
-
 /// One change of a parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
@@ -75,6 +73,8 @@ impl Change {
 }
 
 /// The changes that a text makes, in order.
+///
+/// A text of one statement whose effects hold `SETS` but not `OPAQUE` always has some.
 ///
 /// `None` unless the whole text is made of setting statements, each of them understood exactly.
 pub fn changes(sql: &[u8]) -> Option<Vec<Change>> {
@@ -189,11 +189,11 @@ impl Reader<'_> {
 
     /// One value and nothing behind it: a string, a word, or a signed number.
     fn one_value(&mut self) -> Option<String> {
-        let start = self.cursor.peek()?.start;
-        if self.cursor.symbol("-") || self.cursor.symbol("+") {
-            let token = self.cursor.take()?;
-            matches!(token.kind, Kind::Integer | Kind::Number).then_some(())?;
-            return self.verbatim(start, token.end());
+        if self.cursor.symbol("+") {
+            return self.number();
+        }
+        if self.cursor.symbol("-") {
+            return self.number().map(|number| format!("-{number}"));
         }
         let token = self.cursor.take()?;
         let is_value = matches!(
@@ -207,7 +207,13 @@ impl Reader<'_> {
                 | Kind::Number
         );
         is_value.then_some(())?;
-        self.verbatim(start, token.end())
+        self.verbatim(token.start, token.end())
+    }
+
+    fn number(&mut self) -> Option<String> {
+        let token = self.cursor.take()?;
+        matches!(token.kind, Kind::Integer | Kind::Number).then_some(())?;
+        self.verbatim(token.start, token.end())
     }
 
     /// Values separated by commas, as they are written, and how many.
@@ -245,15 +251,20 @@ impl Reader<'_> {
         if !self.cursor.sees("interval") {
             return Some(Action::set("timezone", &self.one_value()?));
         }
-        let start = self.cursor.take()?.start;
-        let mut end = self.cursor.kind(Kind::String)?.end();
+        let mut value = self.word()?;
+        value.push(' ');
+        value.push_str(&self.literal()?);
         // The fields of the interval, as in INTERVAL '-08:00' HOUR TO MINUTE.
-        while let Some(word) = self.cursor.kind(Kind::Word) {
-            end = word.end();
+        while !self.cursor.at_end() {
+            value.push(' ');
+            value.push_str(&self.word()?);
         }
-        let value = self.verbatim(start, end)?;
-        let is_plain = !value.contains("--") && !value.contains("/*");
-        is_plain.then(|| Action::set("timezone", &value))
+        Some(Action::set("timezone", &value))
+    }
+
+    fn word(&mut self) -> Option<String> {
+        let token = self.cursor.kind(Kind::Word)?;
+        self.verbatim(token.start, token.end())
     }
 
     fn names(&mut self) -> Option<Action> {

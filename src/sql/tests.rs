@@ -1,6 +1,7 @@
 //! The rules of classification, one by one.
 
 use super::*;
+use crate::sql::query::MAX_CHAIN as CHAIN;
 
 fn verdict_of(sql: &str) -> Verdict {
     Classifier::new(64).classify(sql.as_bytes(), &Catalog::builtin())
@@ -46,4 +47,308 @@ fn plain_queries_are_reads() {
     ] {
         assert_eq!(class(sql), Class::Read, "{sql}");
     }
+}
+
+#[test]
+fn observed_behaviour_of_standbys_is_respected() {
+    let corpus = include_str!("testdata/standby.txt");
+    let mut count = 0;
+    for line in corpus.lines().filter(|line| !line.starts_with('#')) {
+        let (expected, sql) = line.split_once(" || ").expect("two columns");
+        let found = match class(sql) {
+            Class::Empty => "empty",
+            Class::Read if expected == "catalog" => "catalog",
+            Class::Read => "read",
+            Class::Primary(_) => "primary",
+            Class::Begin(_) => "begin",
+            Class::End => "end",
+            Class::Savepoint => "savepoint",
+        };
+        assert_eq!(found, expected, "{sql}");
+        count += 1;
+    }
+    assert!(count > 270, "{count} statements");
+}
+
+/// The class of each text, with the one reason that is expected.
+fn assert_reasons(cases: &[(&str, Why)]) {
+    for (sql, why) in cases {
+        assert_eq!(class(sql), Class::Primary(*why), "{sql}");
+    }
+}
+
+#[test]
+fn writes_hide_nowhere() {
+    assert_reasons(&[
+        ("with x as (with y as (delete from t returning 1) select 1) select * from x", Why::Write),
+        ("select * from (select * from t for update) x", Why::Locking),
+        ("select (select a from t for no key update of t skip locked)", Why::Locking),
+        ("select 1 union (select a from t for share)", Why::Locking),
+        ("with x as materialized (select * from t for key share) select 1", Why::Locking),
+        ("select into t from x", Why::Ddl),
+        ("select a into unlogged b from c", Why::Ddl),
+        ("values (1) union select 1 into t", Why::Ddl),
+        ("explain (analyze) with x as (insert into t values (1)) select 1", Why::Write),
+        ("explain (analyze, unknown) select 1", Why::Unparsed),
+        ("explain explain select 1", Why::Unparsed),
+        ("copy (select 1) to '/tmp/x'", Why::Write),
+        ("copy t to program 'x'", Why::Write),
+        ("copy t from stdin", Why::Write),
+        ("copy (select nextval('s')) to stdout", Why::Sequence),
+        ("copy (with x as (delete from t returning a) select * from x) to stdout", Why::Write),
+        ("copy pg_class to stdout", Why::SystemCatalog),
+        ("select \"nextval\"('s')", Why::Sequence),
+        ("select NextVal /* here */ ('s')", Why::Sequence),
+        ("select pg_catalog . nextval('s')", Why::Sequence),
+        ("select last_value from s", Why::Sequence),
+        ("select * from users_id_seq", Why::Sequence),
+        ("select myschema.lower('x')", Why::UnknownFunction),
+        ("select f(a) from t", Why::UnknownFunction),
+        ("select * from f(1)", Why::UnknownFunction),
+        ("select * from f(1) as f(a)", Why::UnknownFunction),
+        ("with f(a) as (select 1) select f(1) from f", Why::UnknownFunction),
+        ("select 1 operator(public.+) 2", Why::UnknownFunction),
+        ("select a <=> b from t", Why::UnknownFunction),
+        ("select U&\"nextv\\0061l\"('s')", Why::Unparsed),
+        ("select * from only pg_class", Why::Unparsed),
+        ("select * from (table pg_class) x", Why::Unparsed),
+        ("select * from information_schema.tables", Why::SystemCatalog),
+        ("select * from pg_catalog.pg_class, t", Why::SystemCatalog),
+        ("select f(pg_sleep(1), pg_notify('a', 'b'))", Why::VolatileFunction),
+        ("select 1; delete from t", Why::Write),
+        ("begin; select 1; commit", Why::SessionState),
+        ("selct 1", Why::Unparsed),
+        ("select 'unterminated", Why::Unparsed),
+        ("select 1 limit 1, 2", Why::Unparsed),
+    ]);
+}
+
+#[test]
+fn names_of_common_table_expressions_are_scoped() {
+    assert_eq!(class("with pg_x as (select 1) select * from pg_x"), Class::Read);
+    assert_eq!(
+        class("with a as (select 1), pg_b as (select * from a) table pg_b"),
+        Class::Primary(Why::Unparsed)
+    );
+    assert_reasons(&[
+        ("with pg_class as (select * from pg_class) select * from pg_class", Why::SystemCatalog),
+        ("with a as (select * from pg_b), pg_b as (select 1) select 1", Why::SystemCatalog),
+        ("select * from (with pg_x as (select 1) select 1) y, pg_x", Why::SystemCatalog),
+        ("with pg_x as (select 1) select * from public.pg_x", Why::SystemCatalog),
+    ]);
+    let recursive = "with recursive pg_r(n) as (select 1 union all select n + 1 from pg_r where n < 5) \
+                     select * from pg_r";
+    assert_eq!(class(recursive), Class::Read);
+}
+
+#[test]
+fn transaction_control_is_told_apart() {
+    let begin = |access, isolation| Class::Begin(Begin { access, isolation });
+    for (sql, expected) in [
+        ("BEGIN", begin(Access::Unspecified, Isolation::Default)),
+        ("begin work;", begin(Access::Unspecified, Isolation::Default)),
+        ("begin read only, not deferrable", begin(Access::ReadOnly, Isolation::Default)),
+        ("begin read only read write", begin(Access::ReadWrite, Isolation::Default)),
+        (
+            "start transaction isolation level read committed, read only",
+            begin(Access::ReadOnly, Isolation::ReadCommitted),
+        ),
+        (
+            "begin transaction isolation level repeatable read",
+            begin(Access::Unspecified, Isolation::RepeatableRead),
+        ),
+        ("begin deferrable read only", begin(Access::ReadOnly, Isolation::Serializable)),
+        ("begin nonsense", Class::Primary(Why::Unparsed)),
+        ("commit and chain", Class::End),
+        ("ROLLBACK WORK AND NO CHAIN", Class::End),
+        ("end transaction", Class::End),
+        ("abort", Class::End),
+        ("rollback transaction to savepoint a", Class::Savepoint),
+        ("release savepoint a", Class::Savepoint),
+        ("commit prepared 'x'", Class::Primary(Why::Utility)),
+        ("prepare transaction as select 1", Class::Primary(Why::SessionState)),
+        ("", Class::Empty),
+        (" ; /* nothing */ ;; -- at all", Class::Empty),
+    ] {
+        assert_eq!(class(sql), expected, "{sql}");
+    }
+}
+
+#[test]
+fn effects_are_found_in_every_kind_of_statement() {
+    type E = Effects;
+    for (sql, expected) in [
+        ("select 1", E::empty()),
+        ("show work_mem", E::empty()),
+        ("begin", E::TRANSACTION),
+        ("begin; insert into t values (1)", E::TRANSACTION | E::MULTI | E::WRITES),
+        ("set a.b = 1", E::SETS),
+        ("set a.b = 1; reset all", E::SETS | E::MULTI),
+        ("set seed to 0.5", E::SETS | E::OPAQUE),
+        ("set search_path to pg_temp", E::SETS | E::TEMP),
+        ("set search_path to 'a', 'PG_TEMP'", E::SETS | E::TEMP),
+        ("select set_config('a.b', 'c', false)", E::SETS),
+        ("select set_config($1, $2, true), set_config('a', $3, true)", E::SETS),
+        ("select set_config($1, $2, false)", E::SETS | E::OPAQUE | E::WRITES),
+        ("select set_config('a', b, false) from t", E::SETS | E::OPAQUE | E::WRITES),
+        ("insert into t select \"set_config\"('a', 'b', false)", E::SETS | E::OPAQUE | E::WRITES),
+        ("create temp table a (b int)", E::TEMP | E::DDL | E::WRITES),
+        ("CREATE LOCAL TEMPORARY TABLE a (b int)", E::TEMP | E::DDL | E::WRITES),
+        ("create or replace temp view a as select 1", E::TEMP | E::DDL | E::WRITES),
+        ("create table pg_temp.a (b int)", E::TEMP | E::DDL | E::WRITES),
+        ("create table \"pg_temp\".a (b int)", E::TEMP | E::DDL | E::WRITES),
+        ("select temp from t", E::empty()),
+        ("select 1 into temporary x", E::TEMP | E::DDL | E::WRITES),
+        ("update t set a = pg_advisory_lock(1)", E::SESSION_LOCK | E::WRITES),
+        ("select pg_advisory_xact_lock(1)", E::WRITES),
+        ("declare c cursor with hold for select 1", E::HOLD_CURSOR | E::WRITES),
+        ("declare c cursor without hold for select 1", E::WRITES),
+        ("listen a", E::LISTENS),
+        ("unlisten *", E::UNLISTENS),
+        ("load 'x'", E::LOADS),
+        ("discard all", E::DISCARDS),
+        ("discard temporary", E::DISCARDS_PART),
+        ("close all", E::CLOSES_ALL),
+        ("deallocate a", E::DEALLOCATES),
+        ("prepare a as select 1", E::PREPARES),
+        ("explain analyze execute a", E::EXECUTES | E::WRITES),
+        ("create table a as execute b", E::EXECUTES | E::DDL | E::WRITES),
+        ("grant execute on function f to a", E::DDL | E::WRITES),
+        ("insert into t values (currval('s'))", E::SEQUENCE_STATE | E::WRITES),
+        ("do $$ $$", E::OPAQUE | E::DDL | E::WRITES),
+        ("call f()", E::OPAQUE | E::DDL | E::WRITES),
+        ("select * from pg_class", E::empty()),
+        ("insert into t values (1) returning a", E::WRITES),
+        ("merge into t using s on true when matched then delete", E::WRITES),
+    ] {
+        assert_eq!(verdict_of(sql).effects, expected, "{sql}");
+    }
+}
+
+#[test]
+fn a_hint_overrules_only_what_is_unknown() {
+    for (sql, expected) in [
+        ("/* pglagoon: primary */ select 1", Class::Primary(Why::Hint)),
+        ("/* pglagoon: replica */ select f(1)", Class::Read),
+        ("/* pglagoon: replica */ select * from pg_stat_activity", Class::Read),
+        ("/* pglagoon: replica */ select nextval('s')", Class::Primary(Why::Sequence)),
+        ("/* pglagoon: replica */ select f(1) for update", Class::Primary(Why::Locking)),
+        ("/* pglagoon: replica */ insert into t values (1)", Class::Primary(Why::Write)),
+        ("/* pglagoon: whatever */ select 1", Class::Read),
+    ] {
+        assert_eq!(class(sql), expected, "{sql}");
+    }
+    // The form is shared with texts without a hint; the verdict must not be.
+    let mut classifier = Classifier::new(64);
+    let mut ask = |sql: &str| classifier.classify(sql.as_bytes(), &Catalog::builtin()).class;
+    assert_eq!(ask("/* pglagoon: primary */ select 1"), Class::Primary(Why::Hint));
+    assert_eq!(ask("select 1"), Class::Read);
+    assert_eq!(ask("/* pglagoon: primary */ select 2"), Class::Primary(Why::Hint));
+}
+
+#[test]
+fn fingerprints_ignore_literals_and_nothing_else() {
+    let print = |sql: &str| verdict_of(sql).fingerprint;
+    let same = [
+        ("select a from t where b = 1", "SELECT a  FROM t -- x\n WHERE b = 42"),
+        ("select 'x'", "select 'y''z'"),
+        ("select a in (1, 2)", "select a in (3, 4, 5, 6)"),
+        ("insert into t values (1, 'a')", "insert into t values (2, 'b'), (3, 'c')"),
+        ("select a in ($1, $2)", "select a in ($4, $5, $6)"),
+    ];
+    for (left, right) in same {
+        assert_eq!(print(left), print(right), "{left} | {right}");
+    }
+    let different = [
+        ("select a", "select \"A\""),
+        ("select a", "select b"),
+        ("select 1", "select '1'"),
+        ("select 1", "select 1; select 1"),
+        ("select a + 1", "select a - 1"),
+        ("select f(1), g(1)", "select f(1)"),
+        ("set a = 'b'", "set a = 'c'"),
+        ("select set_config('a', 'b', true)", "select set_config('a', 'c', true)"),
+    ];
+    for (left, right) in different {
+        assert_ne!(print(left), print(right), "{left} | {right}");
+    }
+    assert_eq!(print(""), 0);
+    assert_eq!(print("select 'unterminated"), 0);
+}
+
+#[test]
+fn hostile_texts_neither_crash_nor_pass() {
+    let deep = |open: &str, inner: &str, close: &str, depth: usize| {
+        format!("select {}{inner}{}", open.repeat(depth), close.repeat(depth))
+    };
+    let texts = [
+        deep("(", "1", ")", 100_000),
+        deep("(", "1", ")", 10_000),
+        deep("((select ", "1", "))", 3_000),
+        deep("case when ", "1", " then 1 end", 2_000),
+        deep("array[", "1", "]", 5_000),
+        deep("not ", "1", "", 10_000),
+        deep("- ", "1", "", 20_000),
+        deep("f(", "1", ")", 10_000),
+        deep("1 + ", "1", "", 15_000),
+        deep("1 or ", "1", "", 12_000),
+        deep("1::", "int", "", 12_000),
+        deep("select 1 union ", "1", "", 4_000),
+        deep("a.", "b", "", 20_000),
+        deep("x[1]", "[1]", "[1]", 10_000),
+        format!("select * from {}t{}", "(".repeat(10_000), ")".repeat(10_000)),
+        format!("select 1{}", " collate x".repeat(6_000)),
+        format!("with {} select 1", "x as (select 1), ".repeat(3_000)),
+        format!("select 1 {} 2", "+".repeat(60_000)),
+        format!("select 1 {} 2", "+ ".repeat(30_000)),
+        format!("select {}", "@-".repeat(30_000)),
+        "explain ".repeat(8_000),
+        ";".repeat(100_000),
+        "/*".repeat(50_000),
+        "'".repeat(60_001),
+        "$a$".repeat(20_001),
+        format!("select '{}'", "x".repeat(5 * 1024 * 1024)),
+    ];
+    let handle = std::thread::Builder::new()
+        .stack_size(2 * 1024 * 1024)
+        .spawn(move || texts.map(|sql| (verdict_of(&sql).class, sql)))
+        .expect("a thread");
+    for (class, sql) in handle.join().expect("no overflow") {
+        let start = sql.get(..40).unwrap_or(&sql);
+        assert!(matches!(class, Class::Primary(_) | Class::Empty), "{start}: {class:?}");
+    }
+}
+
+#[test]
+fn long_texts_keep_their_effects() {
+    let rows = "(1, 'abc', currval('s')), (2, f(x)),".repeat(4_000);
+    let insert = format!("insert into t values {rows} (3)");
+    let found = verdict_of(&insert);
+    assert_eq!(found.class, Class::Primary(Why::Write));
+    assert_eq!(found.effects, Effects::WRITES | Effects::SEQUENCE_STATE);
+    let wide = format!("select {} 1 from t", "abc, def.ghi, ".repeat(8_000));
+    assert_eq!(class(&wide), Class::Primary(Why::TooLong));
+    // Literals do not count: the form of a long list is short.
+    let list = format!("select * from t where a in ({} 1)", "12345678, ".repeat(20_000));
+    assert_eq!(class(&list), Class::Read);
+}
+
+#[test]
+fn the_longest_chains_that_are_parsed_fit_on_a_small_stack() {
+    let chain = |link: &str, end: &str| format!("select {}{end}", link.repeat(CHAIN));
+    let texts = [
+        chain("1 + ", "1"),
+        chain("a or ", "b"),
+        chain("1 union select ", "1"),
+        chain("a || b and ", "c"),
+        format!("select 1{}", "::int".repeat(CHAIN)),
+        format!("select a{}", "[1]".repeat(CHAIN)),
+        format!("select a{}", " collate \"C\"".repeat(CHAIN)),
+        format!("select * from t {}", "join t on true ".repeat(4_000)),
+    ];
+    let handle = std::thread::Builder::new()
+        .stack_size(2 * 1024 * 1024)
+        .spawn(move || texts.map(|sql| verdict_of(&sql).class));
+    let classes = handle.expect("a thread").join().expect("no overflow");
+    assert!(classes.iter().filter(|class| **class == Class::Read).count() >= 5, "{classes:?}");
 }

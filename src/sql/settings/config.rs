@@ -4,11 +4,6 @@ use super::super::cursor::{Cursor, string_of};
 use super::super::lexer::Kind;
 use super::{Action, Change, Scope};
 
-/// Whether a statement is a lone query of understood `set_config` calls.
-pub(in super::super) fn is_config_query(text: &[u8]) -> bool {
-    changes(text).is_some()
-}
-
 /// The changes of a query whose target list holds nothing but `set_config` calls.
 pub(super) fn changes(text: &[u8]) -> Option<Vec<Change>> {
     let mut cursor = Cursor::new(text);
