@@ -12,5 +12,6 @@ mod cluster;
 mod demo;
 mod drivers;
 mod fixture;
+mod login;
 mod monitor;
 mod programs;

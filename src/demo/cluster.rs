@@ -60,6 +60,7 @@ pub struct ClusterBuilder {
     replicas: usize,
     delays: Vec<(usize, Duration)>,
     authentication: Authentication,
+    tls: Option<(String, String)>,
     settings: Vec<(String, String)>,
 }
 
@@ -97,6 +98,7 @@ impl ClusterBuilder {
             replicas: 0,
             delays: Vec::new(),
             authentication: Authentication::default(),
+            tls: None,
             settings: Vec::new(),
         }
     }
@@ -117,6 +119,12 @@ impl ClusterBuilder {
     pub fn authentication(mut self, authentication: Authentication) -> Self {
         self.authentication = authentication;
         self
+    }
+
+    /// Offers TLS on every node, with this certificate and its key, both as PEM.
+    pub fn tls(mut self, certificate: &str, key: &str) -> Self {
+        self.tls = Some((certificate.to_owned(), key.to_owned()));
+        self.setting("ssl", "on")
     }
 
     /// One more line of `postgresql.conf`, on every node.
@@ -150,6 +158,10 @@ impl ClusterBuilder {
         let access = Access::new(self.authentication);
         let primary = Node::new("primary", &programs, &access, self.settings(None));
         initialize(&programs, &access, &primary).await?;
+        if let Some((certificate, key)) = &self.tls {
+            programs.keep(&primary.data().join("server.crt"), certificate)?;
+            programs.keep(&primary.data().join("server.key"), key)?;
+        }
         let replicas: Vec<Node> = (0..self.replicas)
             .map(|number| {
                 let name = format!("replica{}", number + 1);
@@ -320,10 +332,8 @@ impl Cluster {
 
 /// Makes the first data directory, with its users and its database.
 async fn initialize(programs: &Programs, access: &Access, node: &Node) -> Result<(), Error> {
-    let action = || Error::io("write the superuser's password");
     let password_file = programs.scratch().join("password");
-    fs::write(&password_file, &access.superuser_password).map_err(action())?;
-    programs.account().give(&password_file)?;
+    programs.keep(&password_file, &access.superuser_password)?;
     let mut initdb = programs.command("initdb");
     initdb
         .args(["--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync", "-A", "trust"])
@@ -332,7 +342,7 @@ async fn initialize(programs: &Programs, access: &Access, node: &Node) -> Result
         .arg("-D")
         .arg(node.data());
     complete(initdb, String::new()).await?;
-    fs::remove_file(&password_file).map_err(action())?;
+    fs::remove_file(&password_file).map_err(Error::io("remove the password file"))?;
     let configured = || Error::io("configure the primary");
     fs::write(node.data().join("pg_hba.conf"), access.hba()).map_err(configured())?;
     let main = node.data().join("postgresql.conf");

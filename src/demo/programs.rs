@@ -1,7 +1,9 @@
 //! How PostgreSQL's programs are run for one throwaway cluster.
 
 use std::{
+    fs,
     io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -30,9 +32,15 @@ impl Programs {
         &self.scratch
     }
 
-    /// The account that everything belongs to.
-    pub(super) fn account(&self) -> Account {
-        self.account
+    /// Writes a file that only the servers' account may read.
+    pub(super) fn keep(&self, path: &Path, content: &str) -> Result<(), Error> {
+        let write = || {
+            let mut options = fs::OpenOptions::new();
+            let mut file = options.write(true).create_new(true).mode(0o600).open(path)?;
+            file.write_all(content.as_bytes())
+        };
+        write().map_err(Error::io(format!("write {}", path.display())))?;
+        self.account.give(path)
     }
 
     /// One of PostgreSQL's programs, free of what this process's environment says about other servers.
