@@ -8,6 +8,7 @@
 )]
 
 mod bank;
+mod classify;
 mod cluster;
 mod demo;
 mod drivers;
