@@ -15,7 +15,7 @@ help:
 	@echo 'make bench        side by side with PgBouncer on this machine'
 
 demo:
-	$(CARGO) run --release --quiet -- demo $(ARGS)
+	$(CARGO) run -- demo $(ARGS)
 
 # The programs are fetched first, so that a failing download is not a failing test.
 test: postgres

@@ -10,6 +10,7 @@
 mod bank;
 mod classify;
 mod cluster;
+mod consistency;
 mod demo;
 mod drivers;
 mod fixture;
