@@ -9,7 +9,7 @@ use std::{
 
 use pglagoon::{
     config::{Config, ListenAddress},
-    demo::{Front, NodeStatus, Options, run_until},
+    demo::{Front, NodeStatus, Options, Surface, run_until},
 };
 use tokio::{
     io::copy_bidirectional,
@@ -128,7 +128,7 @@ async fn the_demo_prints_an_address_that_works_and_leaves_nothing_behind() {
         stop.send(()).unwrap();
         url
     };
-    let demo = run_until(options, Relay::start, stopped, &mut out);
+    let demo = run_until(options, Relay::start, stopped, (&mut out, Surface::Plain));
     let both = async { tokio::join!(demo, visitor) };
     let (result, url) = timeout(Duration::from_mins(1), both).await.expect("the demo hangs");
     result.unwrap();
@@ -142,7 +142,8 @@ async fn a_taken_address_ends_the_demo_before_it_starts_anything() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let options = Options { listen: taken.local_addr().unwrap(), ..Options::default() };
     let mut out = Vec::new();
-    let result = run_until(options, Relay::start, std::future::pending(), &mut out).await;
+    let shown = (&mut out, Surface::Plain);
+    let result = run_until(options, Relay::start, std::future::pending(), shown).await;
     let message = result.unwrap_err().to_string();
     assert!(message.contains("choose another, for example --listen 127.0.0.1:"), "{message}");
     assert!(out.is_empty());

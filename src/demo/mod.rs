@@ -30,7 +30,8 @@ pub use self::{
     install::{Installation, Search},
     node::{Node, Shutdown},
     options::{Options, Workload},
-    show::run_until,
+    show::{run_until, stop_signal},
+    table::Surface,
 };
 
 /// How often a condition is looked at that nobody announces.

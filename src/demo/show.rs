@@ -2,13 +2,16 @@
 
 use std::{
     future::Future,
-    io::{self, IsTerminal as _, Write},
+    io::{self, Write},
     net::Ipv4Addr,
     pin::pin,
     time::Duration,
 };
 
-use tokio::time::{Instant, interval};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{Instant, interval},
+};
 
 use crate::config::Config;
 
@@ -27,7 +30,7 @@ type StartError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs the demo until `stop` completes, in front of it a pooler that `start` starts.
 ///
-/// Messages go to `out`, which is drawn on if standard output is a terminal.
+/// Messages and the live table go to `out`, which is a `surface`.
 ///
 /// # Errors
 /// When the listen address is taken, PostgreSQL is not to be had, or something does not start.
@@ -38,7 +41,7 @@ pub async fn run_until<F: Front>(
     options: Options,
     start: impl AsyncFnOnce(Config) -> Result<F, StartError>,
     stop: impl Future<Output = ()>,
-    out: &mut impl Write,
+    (out, surface): (&mut impl Write, Surface),
 ) -> Result<(), Error> {
     let mut stop = pin!(stop);
     let stage = tokio::select! {
@@ -46,7 +49,7 @@ pub async fn run_until<F: Front>(
         () = &mut stop => return Ok(()),
     };
     let shown = tokio::select! {
-        shown = stage.live(&options, out) => shown,
+        shown = stage.live(&options, out, surface) => shown,
         () = stop => Ok(()),
     };
     let _ = writeln!(out, "\nremoving everything ...");
@@ -116,7 +119,12 @@ fn say(out: &mut impl Write, line: &str) -> Result<(), Error> {
 
 impl<F: Front> Stage<F> {
     /// Shows the live table until something fails.
-    async fn live(&self, options: &Options, out: &mut impl Write) -> Result<(), Error> {
+    async fn live(
+        &self,
+        options: &Options,
+        out: &mut impl Write,
+        surface: Surface,
+    ) -> Result<(), Error> {
         let mut address = self.front.address();
         if address.ip().is_unspecified() {
             address.set_ip(Ipv4Addr::LOCALHOST.into());
@@ -124,7 +132,6 @@ impl<F: Front> Stage<F> {
         let url = self.cluster.app_url_at(address);
         say(out, &self.welcome(&url))?;
         let workload = (options.workload == Wanted::Steady).then(|| Workload::start(&url));
-        let surface = if io::stdout().is_terminal() { Surface::Terminal } else { Surface::Plain };
         let mut table = Table::new(surface);
         let mut beat = interval(surface.period());
         let mut turn = interval(LAG_TURN);
@@ -178,4 +185,21 @@ fn footer(seen: Option<String>, lag: Option<Duration>) -> String {
     let lag = lag.map(|lag| format!("the last replica is being delayed by {lag:?}"));
     let parts: Vec<String> = seen.into_iter().chain(lag).collect();
     if parts.is_empty() { "no workload".to_owned() } else { parts.join("; ") }
+}
+
+/// Completes when this process is asked to end: Ctrl-C, SIGTERM, or a terminal that goes away.
+///
+/// # Errors
+/// When the signals cannot be listened for.
+pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+        }
+    })
 }

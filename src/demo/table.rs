@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Write as _,
-    io::{self, Write},
+    io::{self, IsTerminal as _, Write},
     time::Duration,
 };
 
@@ -10,16 +10,21 @@ use tokio::time::Instant;
 
 use super::NodeStatus;
 
-/// Where the table goes.
+/// What the demo writes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Surface {
+pub enum Surface {
     /// A terminal: the table is drawn over the last one.
     Terminal,
-    /// A file or a pipe: one line for each node.
+    /// A file or a pipe: one line for each node, now and then.
     Plain,
 }
 
 impl Surface {
+    /// What this process's standard output is.
+    pub fn of_stdout() -> Self {
+        if io::stdout().is_terminal() { Self::Terminal } else { Self::Plain }
+    }
+
     /// How often something new is shown.
     pub(super) const fn period(self) -> Duration {
         match self {
@@ -54,13 +59,19 @@ impl Table {
     ) -> io::Result<()> {
         let now = Instant::now();
         let text = self.render(now, &nodes, footer);
-        if self.surface == Surface::Terminal && self.drawn_lines > 0 {
-            // Up to the first line of the last table, and clear from there.
-            write!(out, "\x1b[{}F\x1b[J", self.drawn_lines)?;
+        match self.surface {
+            Surface::Plain => out.write_all(text.as_bytes())?,
+            Surface::Terminal => {
+                if self.drawn_lines > 0 {
+                    // Up to the first line of the last table, and clear from there.
+                    write!(out, "\x1b[{}F\x1b[J", self.drawn_lines)?;
+                }
+                // Without wrapping, so that a narrow terminal has as many lines as were written.
+                write!(out, "\x1b[?7l{text}\x1b[?7h")?;
+            }
         }
         self.drawn_lines = text.lines().count();
         self.last = Some((now, nodes.into_iter().map(|(_, node)| node).collect()));
-        out.write_all(text.as_bytes())?;
         out.flush()
     }
 
@@ -69,7 +80,7 @@ impl Table {
         if self.surface == Surface::Terminal {
             let _ = writeln!(
                 text,
-                "  {:<26} {:<8} {:<10} {:>8} {:>8} {:>9} {:>7}",
+                " {:<24} {:<7} {:<13} {:>7} {:>7} {:>8} {:>6}",
                 "node", "role", "state", "lag", "reads/s", "writes/s", "pooled"
             );
         }
@@ -80,7 +91,7 @@ impl Table {
             let _ = match self.surface {
                 Surface::Terminal => writeln!(
                     text,
-                    "  {label:<26} {role:<8} {state:<10} {lag:>8} {reads:>8} {writes:>9} {connections:>7}"
+                    " {label:<24} {role:<7} {state:<13} {lag:>7} {reads:>7} {writes:>8} {connections:>6}"
                 ),
                 Surface::Plain => writeln!(
                     text,
@@ -90,7 +101,7 @@ impl Table {
             };
         }
         match self.surface {
-            Surface::Terminal => drop(writeln!(text, "\n  {footer}")),
+            Surface::Terminal => drop(writeln!(text, "\n {footer}")),
             Surface::Plain => drop(writeln!(text, "{footer}")),
         }
         text
@@ -139,7 +150,8 @@ mod tests {
         let mut table = Table::new(Surface::Terminal);
         let mut first = Vec::new();
         table.show(&mut first, vec![node(100)], "footer").unwrap();
-        assert!(!String::from_utf8(first).unwrap().contains('\x1b'));
+        let first = String::from_utf8(first).unwrap();
+        assert!(first.lines().all(|line| line.trim_matches('\x1b').len() < 85), "{first}");
         tokio::time::advance(Duration::from_secs(2)).await;
         let mut second = Vec::new();
         table.show(&mut second, vec![node(500)], "footer").unwrap();
