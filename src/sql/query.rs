@@ -14,11 +14,22 @@ use super::verdict::Why;
 /// dropped by recursion, and a stack is finite.
 pub(super) const MAX_CHAIN: usize = 3000;
 
+/// JOINs in one query. The parser recurses at each JOIN without a condition, without a guard of its
+/// own, and takes up to 40 KiB of stack each time in a debug build.
+const MAX_JOINS: usize = 200;
+
+/// Queries with more JOINs than this, or longer than [`LONG`], are parsed on a stack of their own.
+const MANY_JOINS: usize = 8;
+/// Bytes of a query that is parsed on the thread's own stack.
+const LONG: usize = 2048;
+/// Bytes of the parser's own stack; only what is touched becomes memory.
+const PARSER_STACK: usize = 16 * 1024 * 1024;
+
 /// Why a query in canonical form must run on the primary; `None` if it is a proven read.
 pub(super) fn reason(text: &str, catalog: &Catalog) -> Option<Why> {
-    let mut gate = Gate { catalog, why: None, calls: Vec::new(), chain: 0 };
+    let mut gate = Gate { catalog, why: None, calls: Vec::new(), chain: 0, joins: 0 };
     gate.pass(text);
-    if gate.chain > MAX_CHAIN {
+    if gate.chain > MAX_CHAIN || gate.joins > MAX_JOINS {
         gate.condemn(Why::TooLong);
     }
     if let Some(why) = gate.why
@@ -26,7 +37,11 @@ pub(super) fn reason(text: &str, catalog: &Catalog) -> Option<Why> {
     {
         return Some(why);
     }
-    let tree = ast::walk(text, catalog);
+    let tree = if gate.joins > MANY_JOINS || text.len() > LONG {
+        stacker::grow(PARSER_STACK, || ast::walk(text, catalog))
+    } else {
+        ast::walk(text, catalog)
+    };
     let unknown = gate.calls.iter().any(|name| !tree.aliases.contains(name));
     let unknown = unknown.then_some(Why::UnknownFunction);
     [gate.why, tree.why, unknown].into_iter().flatten().min()
@@ -39,6 +54,7 @@ struct Gate<'c> {
     /// Unknown names before a parenthesis: functions, unless the tree says they are aliases.
     calls: Vec<String>,
     chain: usize,
+    joins: usize,
 }
 
 /// A token and its neighbours.
@@ -104,6 +120,7 @@ impl Gate<'_> {
             self.chain += 1;
         }
         match token.text {
+            b"join" => self.joins += 1,
             b"for" if window.next_is(&[b"update", b"share", b"no", b"key"]) => {
                 self.condemn(Why::Locking);
             }
