@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Where downloaded versions of PostgreSQL are kept; git ignores it.
 export PGLAGOON_LOCAL ?= $(CURDIR)/.local
 
-.PHONY: help demo test unit integration check lint format doc bench clean
+.PHONY: help demo test unit integration fetch check lint format doc bench clean
 
 help:
 	@echo 'make demo         a throwaway primary, two streaming replicas and pgLagoon in front (ARGS="--lag 2s")'
@@ -17,21 +17,22 @@ help:
 demo:
 	$(CARGO) run -- demo $(ARGS)
 
-# The programs are fetched first, so that a failing download is not a failing test.
-test: postgres
+test: fetch
 	$(CARGO) test
 
 unit:
 	$(CARGO) test --lib --bins --test scripted
 	$(CARGO) test --doc
 
-integration: postgres
+integration: fetch
 	$(CARGO) test --test integration
 
-.PHONY: postgres
-postgres:
+# What the tests use is fetched first, so that a download is neither a failing nor a slow test.
+fetch:
 	@for version in 15 18; do scripts/postgres.sh get $$version >/dev/null || exit 1; done
-	@scripts/postgres.sh tools >/dev/null || echo 'without psql and pgbench the tests that need them are skipped'
+	@scripts/postgres.sh tools >/dev/null || echo 'the tests with psql and pgbench will be skipped'
+	@scripts/drivers.sh python >/dev/null || echo 'the tests with psycopg will be skipped'
+	@scripts/drivers.sh node >/dev/null || echo 'the tests with node-postgres will be skipped'
 
 check: lint doc
 

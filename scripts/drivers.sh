@@ -25,12 +25,14 @@ need() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >&2
 }
 
-# Runs "$2 $1.new" and puts the result at $1, whole or not at all.
+# Has $2 fill a directory and puts it at $1, whole or not at all.
 make_once() {
     [ ! -d "$1" ] || return 0
     made=$(mktemp -d "$1.XXXXXX")
     "$2" "$made" >&2 || { rm -rf "$made"; exit 1; }
-    mv "$made" "$1" 2>/dev/null || rm -rf "$made"
+    # Another run may have been quicker.
+    [ -d "$1" ] || mv "$made" "$1"
+    rm -rf "$made"
 }
 
 python_in() {
