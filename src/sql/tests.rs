@@ -50,6 +50,42 @@ fn plain_queries_are_reads() {
 }
 
 #[test]
+fn queries_as_frameworks_write_them_are_reads() {
+    for sql in [
+        "SELECT \"app_user\".\"id\", COUNT(\"o\".\"id\") AS \"n\" FROM \"app_user\" LEFT OUTER JOIN \
+         \"o\" ON (\"app_user\".\"id\" = \"o\".\"user_id\") WHERE (\"app_user\".\"name\"::text LIKE %s \
+         AND NOT (\"o\".\"a\" IN (1, 2))) GROUP BY \"app_user\".\"id\" ORDER BY \"n\" DESC LIMIT 21"
+            .replace("%s", "'a%'")
+            .as_str(),
+        "SELECT \"users\".* FROM \"users\" WHERE \"users\".\"id\" = $1 LIMIT $2 /*app:x*/",
+        "SELECT 1 AS one FROM \"users\" WHERE \"users\".\"email\" = $1 LIMIT $2",
+        "SELECT \"public\".\"User\".\"id\" FROM \"public\".\"User\" WHERE (\"public\".\"User\".\"id\" = $1 \
+         AND 1=1) OFFSET $2",
+        "SELECT \"t1\".\"id\", \"a\".\"__prisma_data__\" FROM \"public\".\"User\" AS \"t1\" LEFT JOIN LATERAL \
+         (SELECT COALESCE(JSONB_AGG(\"__prisma_data__\"), '[]') AS \"__prisma_data__\" FROM (SELECT \
+         \"t3\".\"__prisma_data__\" FROM (SELECT JSONB_BUILD_OBJECT('id', \"t2\".\"id\") AS \
+         \"__prisma_data__\" FROM \"public\".\"Post\" AS \"t2\") AS \"t3\") AS \"t4\") AS \"a\" ON TRUE",
+        "select u1_0.id, u1_0.name from users u1_0 where u1_0.id=? fetch first ? rows only"
+            .replace('?', "$1")
+            .as_str(),
+        "SELECT anon_1.id FROM (SELECT t.id AS id, row_number() OVER (PARTITION BY t.a ORDER BY t.b \
+         DESC NULLS LAST) AS rn FROM t) AS anon_1 WHERE anon_1.rn = %(rn)s"
+            .replace("%(rn)s", "1")
+            .as_str(),
+        "select date_trunc('day', created_at) as d, sum(amount)::float8, string_agg(distinct x, ',' \
+         order by x) from payments where created_at >= now() - interval '7 days' group by 1 having \
+         sum(amount) > 0",
+        "select p.*, ts_rank(p.tsv, q) from posts p, plainto_tsquery('english', $1) q where p.tsv @@ q",
+        "select exists(select 1 from t where a = any($1::int[])) as \"exists\"",
+        "select a.x, b.y from a full join b using (id) cross join c natural left join d",
+        "select percentile_cont(0.5) within group (order by x) from t",
+        "select t.*, (t.data #>> '{a,b}')::int from t where t.data ? 'k' and t.data @> $1::jsonb",
+    ] {
+        assert_eq!(class(sql), Class::Read, "{sql}");
+    }
+}
+
+#[test]
 fn observed_behaviour_of_standbys_is_respected() {
     let corpus = include_str!("testdata/standby.txt");
     let mut count = 0;
