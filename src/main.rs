@@ -2,10 +2,15 @@
 
 mod cli;
 
+use std::error::Error;
 use std::io::{Write as _, stderr, stdout};
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use pglagoon::config::{LogFormat, Logging};
+use pglagoon::telemetry::logging::{self, Format};
+use pglagoon::{demo, proxy};
+use tracing::level_filters::LevelFilter;
 
 use crate::cli::{Cli, Command, Setup, SetupError};
 
@@ -21,32 +26,36 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { EX_USAGE } else { 0 });
         }
     };
-    let result = match &cli.command {
-        Command::Check(setup) => check(setup),
+    let result = match cli.into_command() {
+        Command::Serve(setup) => serve(&setup),
+        Command::Demo(options) => demo::run(options.into()).map_err(Into::into),
+        Command::Check(setup) => check(&setup),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(stderr(), "{error}");
-            ExitCode::from(EX_USAGE)
-        }
-    }
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    let _ = writeln!(stderr(), "pglagoon: {}", cli::with_causes(error.as_ref()));
+    ExitCode::from(if error.is::<SetupError>() { EX_USAGE } else { 1 })
 }
 
-fn check(setup: &Setup) -> Result<(), SetupError> {
+fn serve(setup: &Setup) -> Result<(), Box<dyn Error>> {
     let config = setup.load(environment())?;
-    let _ = writeln!(
-        stdout(),
-        "{}: no problems; databases: {}; users: {}",
-        setup.name(),
-        names(config.databases.keys()),
-        names(config.users.keys())
-    );
-    Ok(())
+    let Logging { level, format } = config.logging;
+    let format = match format {
+        LogFormat::Text => Format::Text,
+        LogFormat::Json => Format::Json,
+    };
+    logging::install(level.as_str().parse().unwrap_or(LevelFilter::INFO), format)?;
+    Ok(proxy::run(config)?)
 }
 
-fn names<'a>(names: impl Iterator<Item = &'a String>) -> String {
-    names.map(String::as_str).collect::<Vec<_>>().join(", ")
+fn check(setup: &Setup) -> Result<(), Box<dyn Error>> {
+    let config = setup.load(environment())?;
+    let names =
+        |names: Vec<&String>| names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let (databases, users) =
+        (names(config.databases.keys().collect()), names(config.users.keys().collect()));
+    let name = setup.name();
+    let _ = writeln!(stdout(), "{name}: no problems; databases: {databases}; users: {users}");
+    Ok(())
 }
 
 /// The variables that are text; others cannot be ours.

@@ -6,6 +6,8 @@ use pglagoon::auth::Secret;
 use pglagoon::config::{ClientTlsMode, Config, Database, Problems, User};
 use pglagoon::net::tls::{Acceptor, Connector};
 
+use super::with_causes;
+
 /// Notes everything that cannot be used.
 pub(super) fn inspect(config: &Config, problems: &mut Problems) {
     let client = &config.tls_client;
@@ -40,13 +42,7 @@ fn nodes(config: &Config, name: &str, database: &Database, problems: &mut Proble
 
 /// Notes a failure with all its causes.
 fn note<T, E: Error>(key: &str, result: Result<T, E>, problems: &mut Problems) {
-    let Err(error) = result else { return };
-    let mut fault = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        fault.push_str(": ");
-        fault.push_str(&error.to_string());
-        cause = error.source();
+    if let Err(error) = result {
+        problems.report(key, with_causes(&error));
     }
-    problems.report(key, fault);
 }

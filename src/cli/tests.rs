@@ -4,8 +4,38 @@ use super::*;
 
 fn load(arguments: &[&str]) -> Result<Config, SetupError> {
     let all = ["pglagoon", "check"].iter().chain(arguments);
-    let Command::Check(setup) = Cli::try_parse_from(all).unwrap().command;
-    setup.load([])
+    match command(&all.copied().collect::<Vec<_>>()) {
+        Command::Check(setup) => setup.load([]),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn command(arguments: &[&str]) -> Command {
+    Cli::try_parse_from(arguments).unwrap().into_command()
+}
+
+#[test]
+fn serving_is_the_default() {
+    for serve in [&["pglagoon", "serve"][..], &["pglagoon"]] {
+        let arguments = [serve, &["--primary", "postgres://u:pw@a/db"]].concat();
+        match command(&arguments) {
+            Command::Serve(setup) => assert_eq!(setup.load([]).unwrap().databases.len(), 1),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(matches!(command(&["pglagoon"]), Command::Serve(_)));
+}
+
+#[test]
+fn the_demo_has_the_library_s_defaults() {
+    let options = |arguments: &[&str]| match command(arguments) {
+        Command::Demo(demo) => Options::from(demo),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(options(&["pglagoon", "demo"]), Options::default());
+    let lagging = options(&["pglagoon", "demo", "--replicas", "3", "--lag", "2s", "--no-workload"]);
+    assert_eq!((lagging.replicas, lagging.lag), (3, Some(Duration::from_secs(2))));
+    assert_eq!(lagging.workload, Workload::None);
 }
 
 #[test]
@@ -77,7 +107,7 @@ fn unusable_files_and_secrets_are_told_with_the_rest() {
 
 #[test]
 fn a_missing_file_is_told_by_name() {
-    let error = load(&["--config", "/no/such.toml"]).unwrap_err().to_string();
+    let error = with_causes(&load(&["--config", "/no/such.toml"]).unwrap_err());
     assert!(error.starts_with("cannot read /no/such.toml: "), "{error}");
 }
 

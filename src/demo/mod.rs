@@ -11,6 +11,7 @@ mod front;
 mod install;
 mod node;
 mod options;
+mod pooler;
 mod programs;
 mod scratch;
 mod show;
@@ -30,6 +31,7 @@ pub use self::{
     install::{Installation, Search},
     node::{Node, Shutdown},
     options::{Options, Workload},
+    pooler::run,
     show::{run_until, stop_signal},
     table::Surface,
 };

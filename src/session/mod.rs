@@ -1,1 +1,230 @@
 //! One client, from log-in to close.
+//!
+//! ```text
+//!   login        reads the startup packet, authenticates, answers            -> Session
+//!   Session      owns the client's socket and, while it has one, a server
+//!     survey     looks at a batch before a server is chosen
+//!     acquire    routes it, gets a server from the pool, gives it back
+//!     requests   client -> server: rewrites names, notes what is owed
+//!     replies    server -> client: asks the machine, releases the server
+//!     relay      the poll function that drives the two
+//! ```
+//!
+//! One task per client owns both sockets while a server is attached: no channel, no second task, no lock on the
+//! way of a statement but the pool's. Bytes are written from where they were read; a session owns bytes only while
+//! a frame is incomplete, its peer is slow, or it waits for a server.
+
+mod acquire;
+pub mod backend;
+mod books;
+pub mod cancel;
+mod cleaning;
+pub mod clients;
+pub mod connect;
+pub mod directory;
+mod intake;
+mod link;
+mod local;
+pub mod login;
+mod machine;
+mod names;
+mod options;
+mod orders;
+mod outcome;
+mod parameters;
+mod pins;
+mod portals;
+mod refusal;
+mod relay;
+mod replies;
+mod requests;
+pub mod respond;
+mod startup;
+mod streaming;
+mod survey;
+mod welcome;
+pub mod worker;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::clock::Mono;
+use crate::cluster::{NodeId, WaitKey};
+use crate::net::Stream;
+use crate::net::buffer::Backlog;
+use crate::pool::{Lease, Ticket};
+use crate::protocol::TransactionStatus;
+use crate::protocol::backend::{backend_key_data, ready_for_query};
+use crate::route::{Patience, Reason};
+use crate::server::settings::Settings;
+use clients::Client;
+use link::Link;
+use names::Names;
+use parameters::Parameters;
+use pins::Pins;
+use portals::Portals;
+use worker::Worker;
+
+/// One client that has logged in.
+#[derive(Debug)]
+pub(crate) struct Session {
+    worker: Rc<Worker>,
+    client: Rc<Client>,
+    stream: Stream,
+    /// What the client has sent and no server has been given.
+    input: Vec<u8>,
+    pending: Pending,
+    skip: Skip,
+    to_client: Backlog,
+    names: Names,
+    parameters: Parameters,
+    /// When the last write of this client had been acknowledged; [`Mono::ZERO`] if it has not written.
+    last_write: Mono,
+    /// Whether the batch that comes next may still wait for a fresh replica.
+    patience: Patience,
+    detour: Detour,
+    hold: Hold,
+    phase: Phase,
+}
+
+/// Whether `input` is worth another look without more bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pending {
+    /// It is incomplete, or empty.
+    More,
+    /// Something has changed since it was looked at.
+    Look,
+}
+
+/// What the client sends that must be ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Skip {
+    /// Nothing.
+    Nothing,
+    /// The rest of a frame.
+    Bytes(usize),
+    /// The rest of a frame, and then everything up to the next Sync.
+    BytesToSync(usize),
+    /// Everything up to the next Sync, because an error was reported in the midst of a batch.
+    ToSync,
+}
+
+/// Whether the session has a server.
+#[derive(Debug)]
+enum Phase {
+    /// It has none and wants none.
+    Detached,
+    /// It waits for one of this node.
+    Waiting(Ticket<Box<Link>>, NodeId, Reason),
+    /// It waits until a replica is fresh enough.
+    WaitingFresh(WaitKey),
+    /// It has one.
+    Attached(Attached),
+}
+
+/// What is known while a server is attached, and means nothing otherwise.
+#[derive(Debug)]
+struct Attached {
+    lease: Lease<Box<Link>>,
+    node: NodeId,
+    pins: Pins,
+    /// Whether anything sent may have written.
+    wrote: Wrote,
+    replay: Replay,
+    portals: Portals,
+    /// When the transaction began, or the server was attached.
+    began: Mono,
+    /// When the oldest request that is not answered was sent.
+    asked: Mono,
+}
+
+/// Whether a server was sent anything that may write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wrote {
+    /// Only what is proven read-only.
+    No,
+    /// Something else.
+    Maybe,
+}
+
+/// Whether what was sent can be sent again to another server.
+#[derive(Debug)]
+enum Replay {
+    /// It cannot: it went to the primary, it is part of a transaction, or the client has seen an answer.
+    Off,
+    /// It can: this is it.
+    Recorded(Vec<u8>),
+}
+
+/// Whether a batch is held back although the session has a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hold {
+    /// None is.
+    Nothing,
+    /// One is: it may not run on this server.
+    Batch,
+}
+
+/// Where the next batch must not go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Detour {
+    /// Anywhere it may.
+    None,
+    /// A replica has failed it: the primary.
+    Primary,
+}
+
+/// How a session ends.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// The client said goodbye, or just left.
+    Client,
+    /// The client's socket failed.
+    ClientSocket(std::io::Error),
+    /// It was told why and must go.
+    Dismissed,
+}
+
+impl Session {
+    /// A session of a client that has logged in. `greeting` is the end of what it is told; `buffer` is what it
+    /// has sent already.
+    fn new(
+        worker: &Rc<Worker>,
+        client: Rc<Client>,
+        stream: Stream,
+        (buffer, mut greeting): (Vec<u8>, Vec<u8>),
+        settings: Arc<Settings>,
+    ) -> Self {
+        backend_key_data(&mut greeting, client.process_id, &client.secret);
+        ready_for_query(&mut greeting, TransactionStatus::Idle);
+        let mut to_client = Backlog::default();
+        to_client.queue(&mut worker.recycler.borrow_mut()).extend_from_slice(&greeting);
+        Self {
+            worker: Rc::clone(worker),
+            client,
+            stream,
+            pending: if buffer.is_empty() { Pending::More } else { Pending::Look },
+            input: buffer,
+            skip: Skip::Nothing,
+            to_client,
+            names: Names::default(),
+            parameters: Parameters::new(settings),
+            last_write: Mono::ZERO,
+            patience: Patience::Left,
+            detour: Detour::None,
+            hold: Hold::Nothing,
+            phase: Phase::Detached,
+        }
+    }
+
+    /// Notes the client's bytes as unprocessed.
+    fn keep(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        if self.input.capacity() == 0 {
+            self.input = self.worker.recycler.borrow_mut().take();
+        }
+        self.input.extend_from_slice(bytes);
+    }
+}

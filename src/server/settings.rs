@@ -1,0 +1,201 @@
+//! Session parameters (GUCs) as a set that a client wants and a server has.
+
+use std::sync::Arc;
+
+/// How a value is to be given to the server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Value {
+    /// As in a startup packet or `set_config()`: one string, with lists in their flat form.
+    Config(Box<str>),
+    /// As it stood behind `TO` in a SET that the server accepted.
+    Sql(Box<str>),
+}
+
+/// A set of parameters that differ from what a fresh server connection has; sorted by name.
+///
+/// Sets are shared: clients that want the same hold the same `Arc`, and a server that has the very set that its
+/// next client wants needs nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Settings {
+    entries: Vec<(Box<str>, Value)>,
+}
+
+impl Settings {
+    /// The value of `name`, if it is set.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        let index = self.entries.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
+        self.entries.get(index).map(|(_, value)| value)
+    }
+
+    /// Sets `name`, or leaves it at the server's default if there is no value.
+    pub fn set(&mut self, name: &str, value: Option<Value>) {
+        let found = self.entries.binary_search_by(|(known, _)| (**known).cmp(name));
+        match (found, value) {
+            (Ok(index), Some(value)) => {
+                if let Some(entry) = self.entries.get_mut(index) {
+                    entry.1 = value;
+                }
+            }
+            (Ok(index), None) => {
+                self.entries.remove(index);
+            }
+            (Err(index), Some(value)) => self.entries.insert(index, (name.into(), value)),
+            (Err(_), None) => {}
+        }
+    }
+
+    /// Whether nothing is set.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Names and values in the order of names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.entries.iter().map(|(name, value)| (&**name, value))
+    }
+
+    /// Appends the SQL that turns a server with `self` into one with `wanted`; nothing if they are equal.
+    ///
+    /// `session_authorization` goes first, because setting it resets `role` (`SET SESSION AUTHORIZATION` in
+    /// the manual); `role` goes last among the rest for the same reason.
+    pub fn change_sql(&self, wanted: &Self, out: &mut Vec<u8>) {
+        let mut changes: Vec<(&str, Option<&Value>)> = self
+            .iter()
+            .filter(|(name, _)| wanted.get(name).is_none())
+            .map(|(name, _)| (name, None))
+            .chain(
+                wanted
+                    .iter()
+                    .filter(|(name, value)| self.get(name) != Some(value))
+                    .map(|(name, value)| (name, Some(value))),
+            )
+            .collect();
+        let authorization_changes =
+            changes.iter().any(|(name, _)| *name == "session_authorization");
+        if authorization_changes && !changes.iter().any(|(name, _)| *name == "role") {
+            changes.extend(wanted.get("role").map(|value| ("role", Some(value))));
+        }
+        changes.sort_by_key(|(name, _)| match *name {
+            "session_authorization" => 0,
+            "role" => 2,
+            _ => 1,
+        });
+        for (name, value) in changes {
+            assignment(out, name, value);
+        }
+    }
+}
+
+/// Appends one SET, RESET or `set_config()` and a semicolon.
+fn assignment(out: &mut Vec<u8>, name: &str, value: Option<&Value>) {
+    match value {
+        None => {
+            out.extend_from_slice(b"RESET ");
+            identifier(out, name);
+        }
+        Some(Value::Sql(sql)) if name == "timezone" => {
+            // The text may be `INTERVAL '...'` or `LOCAL`, which only this form takes.
+            out.extend_from_slice(b"SET TIME ZONE ");
+            out.extend_from_slice(sql.as_bytes());
+        }
+        Some(Value::Sql(sql)) => {
+            out.extend_from_slice(b"SET ");
+            identifier(out, name);
+            out.extend_from_slice(b" TO ");
+            out.extend_from_slice(sql.as_bytes());
+        }
+        Some(Value::Config(value)) => {
+            out.extend_from_slice(b"SELECT pg_catalog.set_config(");
+            literal(out, name);
+            out.push(b',');
+            literal(out, value);
+            out.extend_from_slice(b",false)");
+        }
+    }
+    out.push(b';');
+}
+
+/// Appends a parameter's name: each part of a custom name (`app.user`) quoted on its own.
+fn identifier(out: &mut Vec<u8>, name: &str) {
+    for (index, part) in name.split('.').enumerate() {
+        if index > 0 {
+            out.push(b'.');
+        }
+        out.push(b'"');
+        out.extend(
+            part.bytes()
+                .flat_map(|byte| std::iter::repeat_n(byte, if byte == b'"' { 2 } else { 1 })),
+        );
+        out.push(b'"');
+    }
+}
+
+/// Appends a string literal that is safe whatever `standard_conforming_strings` is.
+pub fn literal(out: &mut Vec<u8>, text: &str) {
+    if text.contains('\\') {
+        out.extend_from_slice(b" E");
+    }
+    out.push(b'\'');
+    out.extend(text.bytes().filter(|&byte| byte != 0).flat_map(|byte| {
+        std::iter::repeat_n(byte, if matches!(byte, b'\'' | b'\\') { 2 } else { 1 })
+    }));
+    out.push(b'\'');
+}
+
+/// Whether two sets are equal: at once if they are the same.
+#[inline]
+pub fn same(a: &Arc<Settings>, b: &Arc<Settings>) -> bool {
+    Arc::ptr_eq(a, b) || **a == **b
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(entries: &[(&str, Value)]) -> Settings {
+        let mut settings = Settings::default();
+        for (name, value) in entries {
+            settings.set(name, Some(value.clone()));
+        }
+        settings
+    }
+
+    fn change(from: &Settings, to: &Settings) -> String {
+        let mut out = Vec::new();
+        from.change_sql(to, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn only_differences_are_set() {
+        let a = settings(&[("a", Value::Sql("1".into())), ("b", Value::Sql("2".into()))]);
+        let b = settings(&[("b", Value::Sql("3".into())), ("c", Value::Config("x, y".into()))]);
+        assert_eq!(
+            change(&a, &b),
+            "RESET \"a\";SET \"b\" TO 3;SELECT pg_catalog.set_config('c','x, y',false);"
+        );
+        assert_eq!(change(&a, &a), "");
+    }
+
+    #[test]
+    fn values_cannot_inject() {
+        let hostile = settings(&[("a", Value::Config("x'; drop table t; --\\".into()))]);
+        assert_eq!(
+            change(&Settings::default(), &hostile),
+            "SELECT pg_catalog.set_config('a', E'x''; drop table t; --\\\\',false);"
+        );
+        let hostile = settings(&[("a\"; drop table t; --.b", Value::Sql("1".into()))]);
+        assert_eq!(
+            change(&Settings::default(), &hostile),
+            "SET \"a\"\"; drop table t; --\".\"b\" TO 1;"
+        );
+    }
+
+    #[test]
+    fn a_change_of_authorization_sets_the_role_again_and_last() {
+        let role = ("role", Value::Sql("r".into()));
+        let from = settings(std::slice::from_ref(&role));
+        let to = settings(&[role, ("session_authorization", Value::Sql("u".into()))]);
+        assert_eq!(change(&from, &to), "SET \"session_authorization\" TO u;SET \"role\" TO r;");
+    }
+}

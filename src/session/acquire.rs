@@ -1,0 +1,315 @@
+//! Getting a server for a batch, and giving it back.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::clock::Mono;
+use crate::cluster::{NodeId, Usable};
+use crate::config::PoolMode;
+use crate::net::Liveness;
+use crate::pool::{Checkout, Lease, WorkerId};
+use crate::protocol::frontend;
+use crate::route::{self, Facts, Patience, Reason, Route, Target};
+use crate::server::settings::same;
+use crate::session::clients::{Activity, Cancelling};
+use crate::session::link::{Link, Passing};
+use crate::session::machine::{Owed, Request};
+use crate::session::pins::Pins;
+use crate::session::portals::Portals;
+use crate::session::respond::Trouble;
+use crate::session::survey::Batch;
+use crate::session::worker::Worker;
+use crate::session::{Attached, Detour, Phase, Replay, Session, Wrote, cleaning};
+use crate::sql::{Class, Isolation};
+
+/// How many dead servers in a row are taken from a pool before the client goes into the queue for a new one.
+const DEAD_SERVERS: usize = 64;
+
+impl Session {
+    /// Finds a server for `batch`: the phase is another one afterwards.
+    ///
+    /// # Errors
+    ///
+    /// What the client is to be told.
+    pub(super) fn acquire(
+        &mut self,
+        batch: Batch,
+        patience: Patience,
+        now: Mono,
+    ) -> Result<(), Trouble> {
+        let route = self.route(batch, patience, now);
+        let node = match route.target {
+            Target::Primary if self.primary_is_none() => return Err(Trouble::NoPrimary),
+            Target::Primary => NodeId::PRIMARY,
+            Target::Node(node) => node,
+            Target::Refuse => return Err(Trouble::NoReplica),
+            Target::WaitFresh { required } => {
+                let cluster = &self.client.backend.cluster;
+                let deadline = now.plus(self.client.backend.policy.load().routing.read_wait);
+                self.phase = Phase::WaitingFresh(cluster.wait_fresh(required, deadline));
+                self.client.set_activity(Activity::WaitingForReplica, now, Mono::MAX);
+                return Ok(());
+            }
+        };
+        self.count_route(route.reason);
+        self.check_out(node, route.reason, now)
+    }
+
+    /// Whether the node that is configured as the primary is known not to be one.
+    fn primary_is_none(&self) -> bool {
+        self.client.backend.cluster.view().primary() == Usable::Misconfigured
+    }
+
+    fn route(&self, batch: Batch, patience: Patience, now: Mono) -> Route {
+        let backend = &self.client.backend;
+        if self.detour == Detour::Primary {
+            return Route { target: Target::Primary, reason: Reason::NoReplica };
+        }
+        let policy = backend.policy.load();
+        if policy.mode == PoolMode::Session {
+            return Route { target: Target::Primary, reason: Reason::PinnedSessionMode };
+        }
+        let facts = Facts {
+            class: batch.class,
+            isolation: self.isolation(),
+            split: policy.routing.read_write_split,
+            consistency: policy.routing.consistency,
+            required: self.last_write,
+            now,
+            max_lag: policy.routing.max_lag,
+            no_replica: policy.routing.no_replica,
+            patience,
+            sticky: None,
+        };
+        if matches!(batch.class, Class::Read | Class::Begin(_)) {
+            backend.cluster.note_read(now);
+        }
+        route::decide(&facts, backend.cluster.view(), &mut self.worker.dice.borrow_mut())
+    }
+
+    /// The isolation level that a transaction of this session gets if it names none.
+    fn isolation(&self) -> Isolation {
+        let wanted = self.parameters.wanted();
+        if wanted.is_empty() || wanted.get("default_transaction_isolation").is_none() {
+            Isolation::Default
+        } else {
+            // Whichever it is, it is rare: a standby refuses one of the four.
+            Isolation::Serializable
+        }
+    }
+
+    fn check_out(&mut self, node: NodeId, reason: Reason, now: Mono) -> Result<(), Trouble> {
+        let backend = Arc::clone(&self.client.backend);
+        let Some(pool) = backend.pool(node) else { return Err(Trouble::NoReplica) };
+        for _ in 0..DEAD_SERVERS {
+            match pool.checkout(self.worker.id, now).map_err(Trouble::NoServer)? {
+                Checkout::Ready(lease) => {
+                    if let Some(lease) = revived(&self.worker, lease, self.check_delay()) {
+                        self.attach(lease, node, reason, (now, now));
+                        return Ok(());
+                    }
+                }
+                Checkout::Wait(ticket) => {
+                    let deadline = backend
+                        .policy
+                        .load()
+                        .query_wait_timeout
+                        .map_or(Mono::MAX, |limit| now.plus(limit));
+                    self.phase = Phase::Waiting(ticket, node, reason);
+                    self.client.set_activity(Activity::Waiting, now, deadline);
+                    return Ok(());
+                }
+            }
+        }
+        Err(Trouble::ServerLost)
+    }
+
+    /// The wait for a server: goes on until there is one.
+    pub(super) fn poll_waiting(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Mono,
+    ) -> Result<Moved, Trouble> {
+        let Phase::Waiting(ticket, node, reason) = &mut self.phase else { return Ok(Moved::No) };
+        let (node, reason, since) = (*node, *reason, ticket.since());
+        match std::pin::Pin::new(ticket).poll(cx) {
+            Poll::Pending => Ok(Moved::No),
+            Poll::Ready(Err(error)) => Err(Trouble::NoServer(error)),
+            Poll::Ready(Ok(lease)) => {
+                self.phase = Phase::Detached;
+                match revived(&self.worker, lease, self.check_delay()) {
+                    Some(lease) => self.attach(lease, node, reason, (since, now)),
+                    None => self.check_out(node, reason, now)?,
+                }
+                Ok(Moved::Yes)
+            }
+        }
+    }
+
+    /// Takes a server, and makes it have what the session wants.
+    fn attach(
+        &mut self,
+        mut lease: Lease<Box<Link>>,
+        node: NodeId,
+        reason: Reason,
+        (waiting_since, now): (Mono, Mono),
+    ) {
+        let backend = &self.client.backend;
+        backend.cluster.begin(node);
+        if let Some(traffic) = backend.traffic.get(usize::from(self.worker.id.0)) {
+            traffic.waits.record(now.saturating_since(waiting_since));
+        }
+        let policy = backend.policy.load();
+        let link = &mut *lease;
+        link.passing = Passing::default();
+        self.bring_up_to_date(link, policy.limits.max_prepared_statements);
+        let is_replayable = node != NodeId::PRIMARY && reason == Reason::Read;
+        let pins = match policy.mode {
+            PoolMode::Session => Pins::SESSION_MODE,
+            PoolMode::Transaction => Pins::empty(),
+        };
+        self.client.canceler.borrow_mut().clone_from(&link.server.canceler);
+        self.phase = Phase::Attached(Attached {
+            lease,
+            node,
+            pins,
+            wrote: Wrote::No,
+            replay: if is_replayable {
+                Replay::Recorded(self.worker.recycler.borrow_mut().take())
+            } else {
+                Replay::Off
+            },
+            portals: Portals::default(),
+            began: now,
+            asked: now,
+        });
+        self.client.set_activity(Activity::Active, now, self.busy_deadline(now, now));
+        self.detour = Detour::None;
+    }
+
+    /// Queues what the server lacks, to go out in the same packet as the client's statement.
+    fn bring_up_to_date(&self, link: &mut Link, max_statements: usize) {
+        let wanted = self.parameters.wanted();
+        if !same(&link.server.settings, wanted) {
+            let mut sql = self.worker.recycler.borrow_mut().take();
+            link.server.settings.change_sql(wanted, &mut sql);
+            frontend::query(link.to_server.queue(&mut self.worker.recycler.borrow_mut()), &sql);
+            link.machine.sent(Owed::swallow(Request::Query));
+            link.server.statements.set_unnamed(None);
+            link.server.settings = Arc::clone(wanted);
+            self.worker.recycler.borrow_mut().give(&mut sql);
+        }
+        if link.server.statements.len() > max_statements {
+            let queue = &mut self.worker.recycler.borrow_mut();
+            let closed = link.server.statements.evict(max_statements, link.to_server.queue(queue));
+            for _ in 0..closed {
+                link.machine.sent(Owed::swallow(Request::Close));
+            }
+        }
+    }
+
+    /// Gives the server back, if nothing ties the session to it.
+    #[inline]
+    pub(super) fn release_if_done(&mut self, now: Mono) -> Moved {
+        let Phase::Attached(attached) = &self.phase else { return Moved::No };
+        let limit = self.client.backend.policy.load().limits.client_write_buffer;
+        if !attached.lease.is_settled()
+            || !attached.pins.is_empty()
+            || matches!(self.client.cancelling.get(), Cancelling::Yes(_))
+            || self.to_client.waiting() > limit
+        {
+            return Moved::No;
+        }
+        let Phase::Attached(attached) = std::mem::replace(&mut self.phase, Phase::Detached) else {
+            return Moved::No;
+        };
+        self.let_go(attached, now);
+        Moved::Yes
+    }
+
+    fn let_go(&mut self, attached: Attached, now: Mono) {
+        let backend = &self.client.backend;
+        backend.cluster.end(attached.node);
+        if let Replay::Recorded(mut bytes) = attached.replay {
+            self.worker.recycler.borrow_mut().give(&mut bytes);
+        }
+        let mut lease = attached.lease;
+        lease.server.last_used = now;
+        if self.client.cancelling.replace(Cancelling::No) == Cancelling::Unsure {
+            lease.close(now);
+        } else if lease.stains.is_empty() {
+            lease.put_back(now);
+        } else {
+            let within = backend.policy.load().timeouts.server_reset_timeout;
+            cleaning::clean(&self.worker, lease, within);
+        }
+        *self.client.canceler.borrow_mut() = None;
+        self.become_idle(now);
+    }
+
+    /// The client has nothing to do with any server.
+    pub(super) fn become_idle(&mut self, now: Mono) {
+        let idle = self.client.backend.policy.load().timeouts.client_idle_timeout;
+        let deadline = idle.map_or(Mono::MAX, |limit| now.plus(limit));
+        self.client.set_activity(Activity::Idle, now, deadline);
+        if !self.input.is_empty() {
+            self.pending = super::Pending::Look;
+        }
+    }
+
+    /// When a statement that was sent at `asked` in a transaction that began at `began` takes too long.
+    pub(super) fn busy_deadline(&self, began: Mono, asked: Mono) -> Mono {
+        let timeouts = &self.client.backend.policy.load().timeouts;
+        let query = timeouts.query_timeout.map_or(Mono::MAX, |limit| asked.plus(limit));
+        let transaction = timeouts.transaction_timeout.map_or(Mono::MAX, |limit| began.plus(limit));
+        query.min(transaction)
+    }
+
+    fn check_delay(&self) -> std::time::Duration {
+        self.client.backend.policy.load().server_check_delay
+    }
+
+    fn count_route(&self, reason: Reason) {
+        let backend = &self.client.backend;
+        if let Some(traffic) = backend.traffic.get(usize::from(self.worker.id.0))
+            && let Some(counter) = traffic.routes.get(reason.index())
+        {
+            counter.add(1);
+        }
+    }
+}
+
+/// Brings a server to this worker and makes sure that it lives; a dead one is closed. One that has been idle for
+/// `check_delay` is looked at more closely.
+pub(super) fn revived(
+    worker: &Worker,
+    mut lease: Lease<Box<Link>>,
+    check_delay: std::time::Duration,
+) -> Option<Lease<Box<Link>>> {
+    let now = worker.now();
+    let server = &mut lease.server;
+    if WorkerId(server.home) != worker.id {
+        if server.stream.rehome().is_err() {
+            lease.close(now);
+            return None;
+        }
+        server.home = worker.id.0;
+    }
+    let idle = now.saturating_since(server.last_used);
+    let liveness = if idle >= check_delay { Liveness::Sure } else { Liveness::Cheap };
+    if server.stream.is_alive(liveness) {
+        return Some(lease);
+    }
+    tracing::debug!(process_id = server.process_id, "an idle server has gone");
+    lease.close(now);
+    None
+}
+
+/// Whether a step has changed anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moved {
+    /// Nothing more can be done now.
+    No,
+    /// Another look is worth while.
+    Yes,
+}

@@ -1,0 +1,72 @@
+//! Where the sessions of one (database, user) get their servers: a cluster, and a pool for each of its nodes.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use crate::clock::Mono;
+use crate::cluster::{Cluster, NodeId};
+use crate::config::{Limits, PoolMode, Routing, Timeouts};
+use crate::pool::{Pool, Snapshot};
+use crate::route::Reason;
+use crate::server::{ConnectError, Target};
+use crate::session::link::Link;
+use crate::session::welcome::Welcomes;
+use crate::telemetry::Traffic;
+
+/// The settings that sessions of one (database, user) go by. Replaced as a whole by a reload.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Transaction or session pooling.
+    pub mode: PoolMode,
+    /// Where statements go.
+    pub routing: Routing,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// How large things may be.
+    pub limits: Limits,
+    /// How long a client waits for a server; `None` for ever.
+    pub query_wait_timeout: Option<std::time::Duration>,
+    /// From which age on an idle server is asked whether it is alive before it is handed out.
+    pub server_check_delay: std::time::Duration,
+}
+
+/// One (database, user): its nodes, pools, settings and counters. Shared by all workers.
+#[derive(Debug)]
+pub struct Backend {
+    /// The database as clients name it.
+    pub database: Box<str>,
+    /// The user as clients name it.
+    pub user: Box<str>,
+    /// The nodes.
+    pub cluster: Arc<Cluster>,
+    /// How to reach each node, in the order of the cluster's nodes.
+    pub targets: Box<[Arc<Target>]>,
+    /// The settings.
+    pub policy: ArcSwap<Policy>,
+    /// What each worker has done, in the order of the workers.
+    pub traffic: Box<[Traffic]>,
+    /// A pool for each node.
+    pub(crate) pools: Box<[Arc<Pool<Box<Link>>>]>,
+    pub(crate) welcomes: Mutex<Welcomes>,
+}
+
+impl Backend {
+    /// The pool of `node`.
+    #[inline]
+    pub(crate) fn pool(&self, node: NodeId) -> Option<&Arc<Pool<Box<Link>>>> {
+        self.pools.get(node.index())
+    }
+
+    /// The state of the pool of `node`.
+    pub fn pool_snapshot(&self, node: NodeId, now: Mono) -> Option<Snapshot<ConnectError>> {
+        self.pool(node).map(|pool| pool.snapshot(now))
+    }
+
+    /// How many batches have been routed for `reason`.
+    pub fn routed(&self, reason: Reason) -> u64 {
+        let counters = self.traffic.iter().filter_map(|one| one.routes.get(reason.index()));
+        counters.map(crate::telemetry::counter::Counter::get).sum()
+    }
+}

@@ -1,0 +1,59 @@
+//! Carries out what the machine reports.
+
+use crate::protocol::{BackendTag, backend};
+use crate::server::statements::Statements;
+use crate::session::machine::{Change, Ledger, Owed, Request};
+use crate::session::names::Names;
+use crate::session::parameters::Parameters;
+
+/// What the answers of a server change, at the client's side and at the server's.
+#[derive(Debug)]
+pub(super) struct Books<'a> {
+    pub(super) names: &'a mut Names,
+    pub(super) parameters: &'a mut Parameters,
+    pub(super) statements: &'a mut Statements,
+    /// Where our own answers go.
+    pub(super) answers: &'a mut Vec<u8>,
+}
+
+impl Ledger for Books<'_> {
+    #[inline]
+    fn completed(&mut self, owed: Owed) {
+        match owed.change {
+            Change::None => {}
+            Change::Names | Change::Unnamed => self.names.commit(),
+            Change::Prepares(id) => self.statements.confirm(id),
+            Change::PreparesAndNames(id) => {
+                self.statements.confirm(id);
+                self.names.commit();
+            }
+            Change::Session => self.parameters.commit(),
+        }
+    }
+
+    fn failed(&mut self, owed: Owed) {
+        match owed.change {
+            Change::None => {}
+            Change::Names => self.names.roll_back(),
+            Change::Unnamed => {
+                self.names.roll_back();
+                self.names.forget_unnamed();
+                self.statements.set_unnamed(None);
+            }
+            Change::Prepares(id) => self.statements.forget(id),
+            Change::PreparesAndNames(id) => {
+                self.statements.forget(id);
+                self.names.roll_back();
+            }
+            Change::Session => self.parameters.roll_back(),
+        }
+        // An injected Parse of the unnamed statement may be among what failed.
+        if owed.request == Request::Parse && owed.change == Change::None {
+            self.statements.set_unnamed(None);
+        }
+    }
+
+    fn synthesize(&mut self, message: BackendTag) {
+        backend::bare(self.answers, message);
+    }
+}

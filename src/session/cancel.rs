@@ -1,0 +1,70 @@
+//! Cancel requests: a connection of their own, without an answer.
+//!
+//! A request is passed on only while the client's server runs something for it, and the server is not handed on
+//! before the cancel connection has closed: a late cancel hits nobody
+//! (<https://www.postgresql.org/docs/current/protocol-flow.html>, "Canceling Requests in Progress").
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::server::Canceler;
+use crate::session::clients::{Activity, Cancelling, Client, Summons};
+use crate::session::worker::Worker;
+
+/// Cancels what the client with this key waits for; nothing if there is none, or if it waits for nothing.
+pub fn request(worker: &Rc<Worker>, process_id: i32, secret: &[u8]) {
+    let Some(client) = worker.clients.with_key(process_id, secret) else {
+        tracing::debug!("cancel request with an unknown key");
+        return;
+    };
+    match client.activity.get() {
+        Activity::Waiting | Activity::WaitingForReplica => client.summon(Summons::Cancel),
+        Activity::Active => pass_on(worker, &client),
+        Activity::Idle | Activity::IdleInTransaction => {}
+    }
+}
+
+/// Cancels what the client's server runs.
+pub(super) fn pass_on(worker: &Rc<Worker>, client: &Rc<Client>) {
+    let Some(canceler) = client.canceler.borrow().clone() else {
+        tracing::debug!("the server gave no cancel key");
+        return;
+    };
+    client.cancelling.set(match client.cancelling.get() {
+        Cancelling::No => Cancelling::Yes(1),
+        Cancelling::Yes(count) => Cancelling::Yes(count + 1),
+        Cancelling::Unsure => return,
+    });
+    worker.stats.cancels.add(1);
+    let client = Rc::clone(client);
+    tokio::task::spawn_local(async move {
+        let sent = send(&client, &canceler).await;
+        client.cancelling.set(match (sent, client.cancelling.get()) {
+            (Delivery::Closed, Cancelling::Yes(count)) if count > 1 => Cancelling::Yes(count - 1),
+            (Delivery::Closed, Cancelling::Yes(_) | Cancelling::No) => Cancelling::No,
+            (Delivery::Unknown, _) | (_, Cancelling::Unsure) => Cancelling::Unsure,
+        });
+        client.wake();
+    });
+}
+
+/// What is known of a cancel request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delivery {
+    /// The server has closed its connection: it cannot hit anything any more.
+    Closed,
+    /// It may hit whatever runs later.
+    Unknown,
+}
+
+/// Sends one cancel request and waits until the server has closed the connection.
+pub(super) async fn send(client: &Client, canceler: &Arc<Canceler>) -> Delivery {
+    let patience = client.backend.policy.load().timeouts.cancel_timeout;
+    match canceler.cancel(patience).await {
+        Ok(()) => Delivery::Closed,
+        Err(error) => {
+            tracing::warn!(%error, database = %client.backend.database, "cancel request failed");
+            Delivery::Unknown
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What happens to a server whose client has left it in the midst of something.
+
+use std::rc::Rc;
+
+use crate::pool::Lease;
+use crate::protocol::TransactionStatus;
+use crate::server::exchange;
+use crate::session::clients::{Cancelling, Client};
+use crate::session::link::Link;
+use crate::session::pins::Stains;
+use crate::session::worker::Worker;
+use crate::session::{Attached, cancel};
+
+/// Lets go of a server whose client has gone.
+///
+/// If the server waits in peace it is cleaned and used again; if it runs something, that is cancelled and the
+/// connection closed: a half-sent request must never be completed by somebody else's bytes.
+pub(super) fn abandon(worker: &Rc<Worker>, client: &Rc<Client>, attached: Attached) {
+    let Attached { lease, node, .. } = attached;
+    client.backend.cluster.end(node);
+    let is_at_rest = lease.machine.owes_nothing()
+        && lease.machine.at_boundary()
+        && lease.passing.to_server == 0
+        && lease.passing.from_server == 0
+        && lease.partial.is_empty()
+        && lease.to_server.is_empty();
+    if is_at_rest && client.cancelling.get() == Cancelling::No {
+        clean(worker, lease, client.backend.policy.load().timeouts.server_reset_timeout);
+        return;
+    }
+    if lease.machine.owes_nothing() {
+        lease.close(worker.now());
+        return;
+    }
+    let client = Rc::clone(client);
+    let worker = Rc::clone(worker);
+    tokio::task::spawn_local(async move {
+        if let Some(canceler) = &lease.server.canceler {
+            cancel::send(&client, canceler).await;
+        }
+        lease.close(worker.now());
+    });
+}
+
+/// Gives a server back, after a ROLLBACK and DISCARD ALL if it needs them.
+pub(super) fn clean(worker: &Rc<Worker>, mut lease: Lease<Box<Link>>, within: std::time::Duration) {
+    let needs_rollback = lease.machine.status() != TransactionStatus::Idle;
+    if lease.stains.contains(Stains::FOREVER) {
+        lease.close(worker.now());
+        return;
+    }
+    if !needs_rollback && lease.stains.is_empty() {
+        lease.put_back(worker.now());
+        return;
+    }
+    let worker = Rc::clone(worker);
+    tokio::task::spawn_local(async move {
+        if wash(&mut lease, within).await.is_ok() {
+            lease.put_back(worker.now());
+        } else {
+            lease.close(worker.now());
+        }
+    });
+}
+
+/// Ends the transaction and undoes what the session has left behind.
+async fn wash(link: &mut Link, within: std::time::Duration) -> Result<(), exchange::ExchangeError> {
+    if link.machine.status() != TransactionStatus::Idle {
+        exchange::run(&mut link.server, b"ROLLBACK", within).await?;
+        link.machine = crate::session::machine::Machine::default();
+        // A SET within the transaction is undone, but which values then hold is not followed here.
+        link.stains |= Stains::SESSION;
+    }
+    if link.stains.contains(Stains::SESSION) {
+        // Cannot run in a transaction block, so it goes alone
+        // (<https://www.postgresql.org/docs/current/sql-discard.html>).
+        exchange::run(&mut link.server, b"DISCARD ALL", within).await?;
+        link.server.statements.clear();
+        link.server.settings = std::sync::Arc::default();
+        link.stains = Stains::empty();
+    }
+    Ok(())
+}

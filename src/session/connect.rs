@@ -1,0 +1,56 @@
+//! Opening a server connection for a pool, on the worker that wants it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Clock, Mono};
+use crate::pool::{Permit, Pooled as _, WorkerId};
+use crate::server::{self, Server, Target};
+use crate::session::link::Link;
+
+/// The permission to open one server connection, and all that is needed for it.
+#[derive(Debug)]
+pub struct Opening {
+    pub(crate) permit: Permit<Box<Link>>,
+    pub(crate) target: Arc<Target>,
+    /// How long the connection may live; `None` for ever.
+    pub(crate) lifetime: Option<Duration>,
+    /// The node's name, for the log.
+    pub(crate) node: Box<str>,
+}
+
+impl Opening {
+    /// Logs in and hands the server to the pool. To be run on the runtime of `worker`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it takes the permission back.
+    pub async fn run(self, worker: WorkerId, clock: Clock) {
+        let Self { permit, target, lifetime, node } = self;
+        match server::connect(&target).await {
+            Ok(login) => {
+                let now = clock.now();
+                let _ = login.stream.socket().tune(target.endpoint.keepalive);
+                let retire_at = lifetime.map_or(Mono::MAX, |limit| now.plus(jittered(limit)));
+                let server = Server::new(login, worker.0, now, retire_at);
+                tracing::debug!(%node, process_id = server.process_id, "server connected");
+                let link = Link::new(server);
+                debug_assert_eq!(link.home(), worker);
+                permit.opened(link, now);
+            }
+            Err(error) => {
+                tracing::warn!(
+                    %node, user = %target.user, kind = error.kind().as_str(), %error,
+                    cause = std::error::Error::source(&error).map(tracing::field::display),
+                    "could not connect to a server"
+                );
+                permit.failed(Arc::new(error), clock.now());
+            }
+        }
+    }
+}
+
+/// A lifetime that differs by up to a fifth, so that connections opened together do not close together.
+fn jittered(lifetime: Duration) -> Duration {
+    lifetime.mul_f64(rand::random_range(0.8..=1.0))
+}

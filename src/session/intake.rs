@@ -1,0 +1,285 @@
+//! What a client sends: to whom it goes, frame by frame.
+
+use std::rc::Rc;
+use std::task::Context;
+
+use crate::clock::Mono;
+use crate::cluster::NodeId;
+use crate::net::buffer::Gather;
+use crate::protocol::{FrontendTag, TransactionStatus, backend, frame};
+use crate::route::Patience;
+use crate::session::books::Books;
+use crate::session::clients::Activity;
+use crate::session::requests::{Requests, Taken};
+use crate::session::respond::Trouble;
+use crate::session::survey::{self, Survey};
+use crate::session::worker::Stopping;
+use crate::session::{Ended, Hold, Phase, Replay, Session, Skip};
+
+/// How much of the client's bytes was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Used {
+    /// So much, and more can be.
+    Bytes(usize),
+    /// So much, and no more for now.
+    Stop(usize),
+}
+
+/// Why no more of the client's bytes is taken.
+#[derive(Debug)]
+enum Stop {
+    /// They are no protocol.
+    Malformed(String),
+    /// The client says goodbye.
+    Terminate,
+}
+
+/// Whether a frame may go to the server that the session has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Admission {
+    /// It may.
+    Pass,
+    /// It must wait for another one.
+    Hold,
+}
+
+impl Session {
+    pub(super) fn take(
+        &mut self,
+        bytes: &[u8],
+        cx: &mut Context<'_>,
+        now: Mono,
+    ) -> Result<usize, Ended> {
+        let worker = Rc::clone(&self.worker);
+        let mut scratch = worker.scratch.borrow_mut();
+        self.take_with(bytes, &mut scratch.write, cx, now)
+    }
+
+    /// Processes what the client has sent; returns how much of it is done with.
+    pub(super) fn take_with(
+        &mut self,
+        bytes: &[u8],
+        mixed: &mut Vec<u8>,
+        cx: &mut Context<'_>,
+        now: Mono,
+    ) -> Result<usize, Ended> {
+        let mut position = 0;
+        while position < bytes.len() {
+            let rest = bytes.get(position..).unwrap_or_default();
+            let used = match (&self.phase, self.skip) {
+                (_, Skip::Bytes(count)) => {
+                    let used = count.min(rest.len());
+                    self.skip =
+                        if used == count { Skip::Nothing } else { Skip::Bytes(count - used) };
+                    Used::Bytes(used)
+                }
+                (_, Skip::BytesToSync(count)) => {
+                    let used = count.min(rest.len());
+                    self.skip =
+                        if used == count { Skip::ToSync } else { Skip::BytesToSync(count - used) };
+                    Used::Bytes(used)
+                }
+                (Phase::Detached, Skip::ToSync) => self.skip_to_sync(rest, cx)?,
+                (Phase::Detached, Skip::Nothing) => self.take_detached(rest, cx, now)?,
+                (Phase::Attached(_), _) => self.take_attached(rest, mixed, cx, now)?,
+                (Phase::Waiting(..) | Phase::WaitingFresh(_), _) => Used::Stop(0),
+            };
+            match used {
+                Used::Bytes(count) => position += count,
+                Used::Stop(count) => return Ok(position + count),
+            }
+        }
+        Ok(position)
+    }
+
+    /// The client has no server: what is it that it sends?
+    pub(super) fn take_detached(
+        &mut self,
+        bytes: &[u8],
+        cx: &mut Context<'_>,
+        now: Mono,
+    ) -> Result<Used, Ended> {
+        if self.worker.stopping.get() != Stopping::No {
+            return Err(self.dismiss(&Trouble::Shutdown, cx));
+        }
+        let limit = self.client.backend.policy.load().limits.max_statement_inspect;
+        let survey = match survey::survey(&self.worker, &self.names, bytes, limit) {
+            Ok(survey) => survey,
+            Err(error) => return Err(self.dismiss(&Trouble::Protocol(error.to_string()), cx)),
+        };
+        match survey {
+            Survey::Incomplete => Ok(Used::Stop(0)),
+            Survey::Drop(size) => {
+                self.skip = Skip::Bytes(size);
+                Ok(Used::Bytes(0))
+            }
+            Survey::Local(local) => self.answer(local, bytes, cx),
+            Survey::Terminate => Err(Ended::Client),
+            Survey::Batch(batch) => {
+                let patience = std::mem::replace(&mut self.patience, Patience::Left);
+                match self.acquire(batch, patience, now) {
+                    Ok(()) => Ok(Used::Bytes(0)),
+                    Err(trouble) => {
+                        self.refuse_batch(&trouble, cx)?;
+                        Ok(Used::Bytes(0))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Passes on what the client sends to the server that it has.
+    pub(super) fn take_attached(
+        &mut self,
+        bytes: &[u8],
+        mixed: &mut Vec<u8>,
+        cx: &mut Context<'_>,
+        now: Mono,
+    ) -> Result<Used, Ended> {
+        let mut out = Gather::new(bytes, mixed);
+        let outcome = self.pass_requests(bytes, &mut out, now);
+        let (used, trouble) = match outcome {
+            Ok(used) => (used, None),
+            Err(passed) => (Used::Stop(0), Some(passed)),
+        };
+        let Phase::Attached(attached) = &mut self.phase else { return Ok(Used::Stop(0)) };
+        if let Replay::Recorded(record) = &mut attached.replay
+            && let Used::Bytes(count) | Used::Stop(count) = used
+        {
+            record.extend_from_slice(bytes.get(..count).unwrap_or_default());
+        }
+        // What the server has to say about a failure comes by reading.
+        if let Err(error) = attached.lease.send(out.bytes(), &self.worker.recycler, cx) {
+            tracing::debug!(%error, "writing to the server failed");
+        }
+        match trouble {
+            None => Ok(used),
+            Some(Stop::Terminate) => Err(Ended::Client),
+            Some(Stop::Malformed(text)) => Err(self.dismiss(&Trouble::Protocol(text), cx)),
+        }
+    }
+
+    /// Takes frame after frame, as long as they may go to this server.
+    fn pass_requests(
+        &mut self,
+        bytes: &[u8],
+        out: &mut Gather<'_>,
+        now: Mono,
+    ) -> Result<Used, Stop> {
+        let inspect_limit = self.client.backend.policy.load().limits.max_statement_inspect;
+        let mut position = 0;
+        while position < bytes.len() {
+            if let Admission::Hold = self.admit(bytes, position) {
+                self.hold = Hold::Batch;
+                return Ok(Used::Stop(position));
+            }
+            let Phase::Attached(attached) = &mut self.phase else {
+                return Ok(Used::Stop(position));
+            };
+            if attached.lease.machine.owes_nothing() {
+                attached.asked = now;
+            }
+            let Some(traffic) = self.client.backend.traffic.get(usize::from(self.worker.id.0))
+            else {
+                return Ok(Used::Stop(position));
+            };
+            let mut requests = Requests {
+                worker: &self.worker,
+                traffic,
+                link: &mut attached.lease,
+                names: &mut self.names,
+                parameters: &mut self.parameters,
+                portals: &mut attached.portals,
+                pins: &mut attached.pins,
+                wrote: &mut attached.wrote,
+                replay: &mut attached.replay,
+                inspect_limit,
+            };
+            let taken = requests
+                .take(bytes, position, out)
+                .map_err(|error| Stop::Malformed(error.to_string()))?;
+            self.answer_at_once();
+            match taken {
+                Taken::Bytes(count) => position += count,
+                Taken::Drop(size) => {
+                    self.skip = Skip::Bytes(size);
+                    return Ok(Used::Bytes(position));
+                }
+                Taken::Incomplete => return Ok(Used::Stop(position)),
+                Taken::Terminate => return Err(Stop::Terminate),
+            }
+        }
+        self.note_busy(now);
+        Ok(Used::Bytes(position))
+    }
+
+    /// Whether the next frame may go to the server that the client has. A new batch behind one that a replica
+    /// still works on may be a write: it waits until the server has been given back.
+    fn admit(&self, bytes: &[u8], position: usize) -> Admission {
+        let Phase::Attached(attached) = &self.phase else { return Admission::Pass };
+        let machine = &attached.lease.machine;
+        if attached.node == NodeId::PRIMARY
+            || machine.status() != TransactionStatus::Idle
+            || machine.owes_nothing()
+            || !machine.at_boundary()
+            || attached.lease.passing.to_server > 0
+            || !attached.pins.is_empty()
+        {
+            return Admission::Pass;
+        }
+        let rest = bytes.get(position..).unwrap_or_default();
+        let is_sync = rest.first() == Some(&FrontendTag::SYNC.0);
+        if is_sync { Admission::Pass } else { Admission::Hold }
+    }
+
+    /// Emits what has become due at the client because of a request that needs no server.
+    pub(super) fn answer_at_once(&mut self) {
+        let Phase::Attached(attached) = &mut self.phase else { return };
+        let recycler = &mut *self.worker.recycler.borrow_mut();
+        let link = &mut *attached.lease;
+        if link.machine.is_answer_due() {
+            let mut books = Books {
+                names: &mut self.names,
+                parameters: &mut self.parameters,
+                statements: &mut link.server.statements,
+                answers: self.to_client.queue(recycler),
+            };
+            link.machine.drain(&mut books);
+        }
+    }
+
+    /// A request is on its way: the client is busy from now on.
+    pub(super) fn note_busy(&self, now: Mono) {
+        let Phase::Attached(attached) = &self.phase else { return };
+        if self.client.activity.get() != Activity::Active {
+            let deadline = self.busy_deadline(attached.began, attached.asked);
+            self.client.set_activity(Activity::Active, now, deadline);
+        }
+    }
+
+    /// After an error: drops the batch. It ends with its Query, or with its Sync.
+    pub(super) fn skip_to_sync(
+        &mut self,
+        bytes: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Result<Used, Ended> {
+        let header = match frame::header(bytes) {
+            Ok(Some(header)) => header,
+            Ok(None) => return Ok(Used::Stop(0)),
+            Err(error) => return Err(self.dismiss(&Trouble::Protocol(error.to_string()), cx)),
+        };
+        match FrontendTag(header.tag) {
+            FrontendTag::TERMINATE => return Err(Ended::Client),
+            FrontendTag::SYNC | FrontendTag::QUERY | FrontendTag::FUNCTION_CALL => {
+                self.say(|out| backend::ready_for_query(out, TransactionStatus::Idle));
+                self.push_to_client(cx)?;
+            }
+            _ => {
+                self.skip = Skip::BytesToSync(header.size);
+                return Ok(Used::Bytes(0));
+            }
+        }
+        self.skip = Skip::Bytes(header.size);
+        Ok(Used::Bytes(0))
+    }
+}

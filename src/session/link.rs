@@ -1,0 +1,106 @@
+//! A server connection as the pool holds it: the server, and what is on its way to and from it.
+//!
+//! All that a session needs only while it has a server lives here, so that an idle client costs nothing for it
+//! and attaching allocates nothing.
+
+use std::cell::RefCell;
+use std::io;
+use std::task::{Context, Poll};
+
+use crate::clock::Mono;
+use crate::net::buffer::{Backlog, Recycler};
+use crate::pool::{Pooled, WorkerId};
+use crate::server::ConnectError;
+use crate::server::Server;
+use crate::session::machine::{Machine, OnBackend};
+use crate::session::pins::Stains;
+
+/// A pooled server connection.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) server: Server,
+    pub(crate) machine: Machine,
+    /// What the server has not taken yet.
+    pub(crate) to_server: Backlog,
+    /// An incomplete frame from the server.
+    pub(crate) partial: Vec<u8>,
+    /// The rest of a frame that passes without being looked at, each way.
+    pub(crate) passing: Passing,
+    /// What clients have left on the server that must be undone before another gets it.
+    pub(crate) stains: Stains,
+}
+
+/// The rests of frames in transit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Passing {
+    /// Bytes of the client's frame that are still to be passed to the server.
+    pub(crate) to_server: usize,
+    /// Bytes of the server's frame that are still to come.
+    pub(crate) from_server: usize,
+    /// What becomes of those.
+    pub(crate) shown: OnBackend,
+}
+
+impl Link {
+    pub(crate) fn new(server: Server) -> Box<Self> {
+        Box::new(Self {
+            server,
+            machine: Machine::default(),
+            to_server: Backlog::default(),
+            partial: Vec::new(),
+            passing: Passing::default(),
+            stains: Stains::default(),
+        })
+    }
+
+    /// Sends `bytes` after what waits already, as far as the server takes it.
+    #[inline]
+    pub(crate) fn send(
+        &mut self,
+        bytes: &[u8],
+        recycler: &RefCell<Recycler>,
+        cx: &mut Context<'_>,
+    ) -> io::Result<()> {
+        let recycler = &mut *recycler.borrow_mut();
+        self.to_server.send(&mut self.server.stream, cx, recycler, bytes)?;
+        if self.to_server.is_empty() {
+            return Ok(());
+        }
+        match self.to_server.poll_send(&mut self.server.stream, cx, recycler) {
+            Poll::Ready(sent) => sent,
+            Poll::Pending => Ok(()),
+        }
+    }
+
+    /// Says goodbye to the server, as far as that works without waiting.
+    pub(crate) fn terminate(&mut self) {
+        let mut goodbye = Vec::new();
+        crate::protocol::frontend::terminate(&mut goodbye);
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let _ = self.server.stream.poll_write(&mut cx, &goodbye);
+        let _ = self.server.stream.poll_flush(&mut cx);
+        self.server.stream.close();
+    }
+
+    /// Whether the server is where any client could take it over: nothing owed, nothing in transit.
+    #[inline]
+    pub(crate) fn is_settled(&self) -> bool {
+        self.machine.is_settled()
+            && self.passing.to_server == 0
+            && self.passing.from_server == 0
+            && self.partial.is_empty()
+            && self.to_server.is_empty()
+    }
+}
+
+impl Pooled for Box<Link> {
+    type Error = ConnectError;
+
+    fn home(&self) -> WorkerId {
+        WorkerId(self.server.home)
+    }
+
+    fn retire_at(&self) -> Mono {
+        self.server.retire_at
+    }
+}

@@ -1,0 +1,95 @@
+//! What is answered without a server.
+
+use std::task::Context;
+
+use crate::protocol::error_response::Severity;
+use crate::protocol::frontend::{self, Named, Object};
+use crate::protocol::{BackendTag, FrontendTag, TransactionStatus, backend, frame};
+use crate::session::intake::Used;
+use crate::session::respond::Trouble;
+use crate::session::survey::{Command, Local};
+use crate::session::{Ended, Session};
+
+impl Session {
+    /// Answers what needs no server.
+    pub(super) fn answer(
+        &mut self,
+        local: Local,
+        bytes: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Result<Used, Ended> {
+        let used = match local {
+            Local::EmptyQuery(size) => {
+                self.names.forget_unnamed();
+                self.say(|out| {
+                    backend::bare(out, BackendTag::EMPTY_QUERY_RESPONSE);
+                    backend::ready_for_query(out, TransactionStatus::Idle);
+                });
+                size
+            }
+            Local::Closes(size) => {
+                self.close_names(bytes.get(..size).unwrap_or_default());
+                self.say(|out| backend::ready_for_query(out, TransactionStatus::Idle));
+                size
+            }
+            Local::Command(size, command) => {
+                self.carry_out(&command);
+                size
+            }
+        };
+        self.push_to_client(cx)?;
+        Ok(Used::Bytes(used))
+    }
+
+    /// Close messages of a client without a server.
+    pub(super) fn close_names(&mut self, mut frames: &[u8]) {
+        while let Ok(Some(header)) = frame::header(frames) {
+            let Some((frame, rest)) = frames.split_at_checked(header.size) else { return };
+            frames = rest;
+            if let (FrontendTag::CLOSE, Ok(named)) =
+                (FrontendTag(header.tag), Named::read(frontend::body(frame)))
+            {
+                if named.object == Object::Statement {
+                    self.names.expect(named.name, None);
+                    self.names.commit();
+                }
+                self.say(|out| backend::bare(out, BackendTag::CLOSE_COMPLETE));
+            }
+        }
+    }
+
+    /// Carries out a command that only touches what the session keeps, with PostgreSQL's answers.
+    pub(super) fn carry_out(&mut self, command: &Command) {
+        let tag: &[u8] = match command {
+            Command::DeallocateAll => {
+                self.names.clear();
+                b"DEALLOCATE ALL"
+            }
+            Command::DiscardAll => {
+                self.names.clear();
+                self.parameters.discard();
+                b"DISCARD ALL"
+            }
+            Command::Deallocate(name) => {
+                if !self.names.remove(name.as_bytes()) {
+                    let trouble = Trouble::UnknownStatement(name.clone());
+                    self.say(|out| {
+                        trouble.encode(Severity::Error, out);
+                        backend::ready_for_query(out, TransactionStatus::Idle);
+                    });
+                    return;
+                }
+                b"DEALLOCATE"
+            }
+        };
+        self.say(|out| {
+            backend::command_complete(out, tag);
+            backend::ready_for_query(out, TransactionStatus::Idle);
+        });
+    }
+
+    /// Queues something of our own for the client.
+    pub(super) fn say(&mut self, what: impl FnOnce(&mut Vec<u8>)) {
+        what(self.to_client.queue(&mut self.worker.recycler.borrow_mut()));
+    }
+}

@@ -1,0 +1,273 @@
+//! From a new socket to a session: startup, authentication, welcome.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::auth::{self, Step, Subject};
+use crate::net::{Socket, Stream};
+use crate::protocol::{
+    FrontendTag, SqlState, TransactionStatus, Version, backend, frame, frontend,
+};
+use crate::server::settings::{Settings, Value};
+use crate::session::Session;
+use crate::session::clients::{Arrival, KeyLength};
+use crate::session::directory::{Directory, Seat};
+use crate::session::refusal::Refusal;
+use crate::session::startup::{Request, StartupError, Visitor, Wish};
+use crate::session::welcome::welcome;
+use crate::session::worker::Worker;
+
+/// The names of the admin database.
+const ADMIN_DATABASES: [&str; 2] = ["pglagoon", "pgbouncer"];
+
+/// The newest protocol that we speak with clients.
+const NEWEST: Version = Version::V3_2;
+
+/// What a new connection turned out to be.
+#[derive(Debug)]
+pub enum Arrived {
+    /// An operator, for the admin database.
+    Admin(Operator),
+    /// A cancel request; its connection is closed.
+    Cancel {
+        /// The process id of the key.
+        process_id: i32,
+        /// Its secret.
+        secret: Vec<u8>,
+    },
+    /// A client.
+    Client(Box<Newcomer>),
+    /// Nobody: it was refused, or it left.
+    Nobody,
+}
+
+/// A client that has logged in.
+#[derive(Debug)]
+pub struct Newcomer(Session, Seat);
+
+impl Newcomer {
+    /// Serves the client until it leaves.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the client.
+    pub async fn serve(self: Box<Self>) {
+        let Self(session, seat) = *self;
+        session.run().await;
+        drop(seat);
+    }
+}
+
+/// An operator that has logged in to the admin database.
+#[derive(Debug)]
+pub struct Operator {
+    /// The socket.
+    pub stream: Stream,
+    /// Who it is.
+    pub user: String,
+    /// Bytes that have been read and not used.
+    pub buffer: Vec<u8>,
+}
+
+/// Receives a new connection.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes the connection.
+pub async fn receive(worker: &Rc<Worker>, directory: &Directory, socket: Socket) -> Arrived {
+    let mut visitor = Visitor::new(socket);
+    let config = directory.config();
+    let within = config.timeouts.client_login_timeout;
+    let _ = visitor.stream.socket().tune(KEEPALIVE);
+    let outcome = tokio::time::timeout(within, admit(worker, directory, &mut visitor)).await;
+    let refusal = match outcome {
+        Ok(Ok(admitted)) => return admitted.enter(worker, visitor),
+        Ok(Err(refusal)) => refusal,
+        Err(_) => Refusal::Timeout,
+    };
+    worker.stats.failed_logins.add(1);
+    tracing::info!(
+        address = visitor.stream.socket().peer().map(tracing::field::display),
+        reason = %refusal,
+        "log-in refused"
+    );
+    let mut message = Vec::new();
+    refusal.encode(&mut message);
+    // A peer that does not read is not worth waiting for.
+    let _ = tokio::time::timeout(FAREWELL, visitor.stream.write_all(&message)).await;
+    visitor.stream.close();
+    Arrived::Nobody
+}
+
+/// How long a refused client is given to take its error message.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// When TCP asks whether a silent client is still there.
+const KEEPALIVE: Duration = Duration::from_mins(1);
+
+/// Somebody who may come in.
+enum Admitted {
+    Admin(String),
+    Cancel { process_id: i32, secret: Vec<u8> },
+    Client(Box<Guest>),
+}
+
+/// A client that may come in, and what its session needs.
+struct Guest {
+    settings: Arc<Settings>,
+    arrival: Arrival,
+    greeting: Vec<u8>,
+    seat: Seat,
+}
+
+impl Admitted {
+    fn enter(self, worker: &Rc<Worker>, visitor: Visitor) -> Arrived {
+        match self {
+            Self::Cancel { process_id, secret } => Arrived::Cancel { process_id, secret },
+            Self::Admin(user) => {
+                Arrived::Admin(Operator { stream: visitor.stream, user, buffer: visitor.buffer })
+            }
+            Self::Client(guest) => {
+                worker.stats.logins.add(1);
+                let Guest { settings, arrival, greeting, seat } = *guest;
+                let client = worker.clients.admit(arrival);
+                let session = Session::new(
+                    worker,
+                    client,
+                    visitor.stream,
+                    (visitor.buffer, greeting),
+                    settings,
+                );
+                Arrived::Client(Box::new(Newcomer(session, seat)))
+            }
+        }
+    }
+}
+
+async fn admit(
+    worker: &Rc<Worker>,
+    directory: &Directory,
+    visitor: &mut Visitor,
+) -> Result<Admitted, Refusal> {
+    let door = directory.take_door();
+    let request = match visitor.greet(&directory.doors()).await? {
+        Wish::Cancel { process_id, secret } => return Ok(Admitted::Cancel { process_id, secret }),
+        Wish::LogIn(request) => request,
+    };
+    let door = door.map_err(Refusal::Full)?;
+    let mut out = Vec::new();
+    negotiate(&request, &mut out);
+    authenticate(directory, visitor, &request.user, &mut out).await?;
+    if ADMIN_DATABASES.contains(&request.database.as_str()) {
+        return admit_operator(directory, visitor, request, out).await;
+    }
+    let Some(backend) = directory.backend(&request.database, &request.user) else {
+        return Err(Refusal::NoDatabase(request.database));
+    };
+    let seat =
+        directory.take_seat(door, &request.database, &request.user).map_err(Refusal::Full)?;
+    let welcome = welcome(worker, &backend, &request.settings).await?;
+    let mut settings = Arc::clone(&welcome.settings);
+    if !request.application_name.is_empty() {
+        let name = Value::Config(request.application_name.as_str().into());
+        let mut own = (*settings).clone();
+        own.set("application_name", Some(name));
+        settings = backend.welcomes.lock().share(own);
+    }
+    backend::authentication_ok(&mut out);
+    for (name, value) in &welcome.reported {
+        backend::parameter_status(&mut out, name.as_bytes(), value.as_bytes());
+    }
+    let name = request.application_name.as_bytes();
+    backend::parameter_status(&mut out, b"application_name", name);
+    let key = if request.version >= Version::V3_2 { KeyLength::Long } else { KeyLength::Short };
+    let arrival = Arrival {
+        backend,
+        address: visitor.stream.socket().peer(),
+        application_name: request.application_name.into(),
+        now: worker.now(),
+        key,
+    };
+    Ok(Admitted::Client(Box::new(Guest { settings, arrival, greeting: out, seat })))
+}
+
+/// The admin database is for those whom the configuration names.
+async fn admit_operator(
+    directory: &Directory,
+    visitor: &mut Visitor,
+    request: Request,
+    mut out: Vec<u8>,
+) -> Result<Admitted, Refusal> {
+    let config = directory.config();
+    let admin = &config.admin;
+    if !admin.admin_users.contains(&request.user) && !admin.stats_users.contains(&request.user) {
+        return Err(Refusal::NotAdmin(request.user));
+    }
+    backend::authentication_ok(&mut out);
+    for (name, value) in [
+        ("server_version", concat!(env!("CARGO_PKG_VERSION"), "/pglagoon")),
+        ("client_encoding", "UTF8"),
+        ("server_encoding", "UTF8"),
+        ("DateStyle", "ISO"),
+        ("TimeZone", "GMT"),
+        ("standard_conforming_strings", "on"),
+        ("is_superuser", "on"),
+        ("integer_datetimes", "on"),
+    ] {
+        backend::parameter_status(&mut out, name.as_bytes(), value.as_bytes());
+    }
+    backend::ready_for_query(&mut out, TransactionStatus::Idle);
+    visitor.stream.write_all(&out).await.map_err(StartupError::Io)?;
+    Ok(Admitted::Admin(request.user))
+}
+
+/// Says which version and options we have, if the client asked for others (3.2 negotiation).
+fn negotiate(request: &Request, out: &mut Vec<u8>) {
+    if request.version > NEWEST || !request.unknown.is_empty() {
+        let unknown: Vec<&[u8]> = request.unknown.iter().map(String::as_bytes).collect();
+        backend::negotiate_protocol_version(out, NEWEST.min(request.version), &unknown);
+    }
+}
+
+async fn authenticate(
+    directory: &Directory,
+    visitor: &mut Visitor,
+    user: &str,
+    out: &mut Vec<u8>,
+) -> Result<(), Refusal> {
+    let denied = |denial| Refusal::Denied(denial, user.to_owned());
+    let (secret, method) = directory.secret(user);
+    let subject = Subject { user, secret: secret.as_ref() };
+    let mut step = auth::begin(subject, method, visitor.transport.clone(), directory.mock(), out)
+        .map_err(denied)?;
+    while let Step::Ask(exchange) = step {
+        visitor.stream.write_all(out).await.map_err(StartupError::Io)?;
+        out.clear();
+        let answer = read_answer(visitor).await?;
+        step = exchange.respond(&answer, out).map_err(denied)?;
+    }
+    Ok(())
+}
+
+/// Reads the body of a `p` message.
+async fn read_answer(visitor: &mut Visitor) -> Result<Vec<u8>, Refusal> {
+    loop {
+        if let Some(header) = frame::header(&visitor.buffer).map_err(StartupError::Malformed)? {
+            if FrontendTag(header.tag) != FrontendTag::PASSWORD
+                || header.size > auth::MAX_RESPONSE + frame::HEADER_LEN
+            {
+                return Err(StartupError::Refused(
+                    SqlState::PROTOCOL_VIOLATION,
+                    "expected a password message".into(),
+                )
+                .into());
+            }
+            if visitor.buffer.len() >= header.size {
+                let message: Vec<u8> = visitor.buffer.drain(..header.size).collect();
+                return Ok(frontend::body(&message).to_vec());
+            }
+        }
+        visitor.read_some().await?;
+    }
+}

@@ -1,0 +1,128 @@
+//! The names that a client has given to prepared statements.
+//!
+//! Names belong to the client, statements to everybody, and neither to a server. A name counts from ParseComplete
+//! on, and until CloseComplete: what is on its way is kept apart, in order, and is committed or dropped when the
+//! answer comes.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use crate::server::statements::Statement;
+
+/// Statements by a client's names for them.
+type Named = HashMap<Box<[u8]>, Arc<Statement>, RandomState>;
+
+/// A name, and what it will stand for; nothing after a Close.
+type Upcoming = (Box<[u8]>, Option<Arc<Statement>>);
+
+/// One client's names. The empty name is the unnamed statement.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    /// Absent until the client names a statement: most idle clients of a serverless application never do.
+    named: Option<Box<Named>>,
+    unnamed: Option<Arc<Statement>>,
+    pending: VecDeque<Upcoming>,
+}
+
+impl Names {
+    /// The statement that `name` will stand for once everything on its way has succeeded.
+    #[inline]
+    pub(crate) fn get(&self, name: &[u8]) -> Option<&Arc<Statement>> {
+        if !self.pending.is_empty()
+            && let Some((_, statement)) =
+                self.pending.iter().rev().find(|(pending, _)| **pending == *name)
+        {
+            return statement.as_ref();
+        }
+        if name.is_empty() { self.unnamed.as_ref() } else { self.named.as_ref()?.get(name) }
+    }
+
+    /// A Parse, or (`None`) a Close, of `name` is on its way.
+    pub(crate) fn expect(&mut self, name: &[u8], statement: Option<Arc<Statement>>) {
+        self.pending.push_back((name.into(), statement));
+    }
+
+    /// The oldest change has succeeded.
+    pub(crate) fn commit(&mut self) {
+        match self.pending.pop_front() {
+            Some((name, statement)) if name.is_empty() => self.unnamed = statement,
+            Some((name, Some(statement))) => {
+                self.named.get_or_insert_default().insert(name, statement);
+            }
+            Some((name, None)) => {
+                if let Some(named) = &mut self.named {
+                    named.remove(&name);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// The oldest change has failed.
+    pub(crate) fn roll_back(&mut self) {
+        self.pending.pop_front();
+    }
+
+    /// A simple Query ends the unnamed statement (`exec_simple_query` in `src/backend/tcop/postgres.c`).
+    #[inline]
+    pub(crate) fn forget_unnamed(&mut self) {
+        self.unnamed = None;
+    }
+
+    /// DISCARD ALL or DEALLOCATE ALL: every name is free again.
+    pub(crate) fn clear(&mut self) {
+        self.named = None;
+        self.unnamed = None;
+    }
+
+    /// DEALLOCATE of one name. Returns whether there was such a statement.
+    pub(crate) fn remove(&mut self, name: &[u8]) -> bool {
+        self.named.as_mut().is_some_and(|named| named.remove(name).is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::statements::{Interner, StatementId};
+    use crate::sql::{Class, Effects, Verdict};
+
+    fn statement(text: &[u8]) -> Arc<Statement> {
+        Interner::new(8, Arc::default()).intern(text, &[0, 0], |_| Verdict {
+            class: Class::Read,
+            effects: Effects::empty(),
+            fingerprint: 0,
+        })
+    }
+
+    fn id(names: &Names, name: &[u8]) -> Option<StatementId> {
+        names.get(name).map(|statement| statement.id)
+    }
+
+    #[test]
+    fn a_name_counts_at_once_for_the_pipeline_and_for_good_after_parse_complete() {
+        let mut names = Names::default();
+        names.expect(b"a", Some(statement(b"select 1")));
+        assert!(id(&names, b"a").is_some());
+        names.roll_back();
+        assert!(id(&names, b"a").is_none());
+        names.expect(b"a", Some(statement(b"select 1")));
+        names.commit();
+        names.expect(b"a", None);
+        assert!(id(&names, b"a").is_none());
+        names.roll_back();
+        assert!(id(&names, b"a").is_some(), "a Close that was skipped has closed nothing");
+    }
+
+    #[test]
+    fn the_unnamed_statement_is_replaced_and_ends_with_a_query() {
+        let mut names = Names::default();
+        names.expect(b"", Some(statement(b"select 1")));
+        names.commit();
+        assert!(id(&names, b"").is_some());
+        names.forget_unnamed();
+        assert!(id(&names, b"").is_none());
+    }
+}

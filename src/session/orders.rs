@@ -1,0 +1,124 @@
+//! What others ask of a session, and how it ends.
+
+use std::task::Context;
+
+use crate::clock::Mono;
+use crate::protocol::error_response::Severity;
+use crate::session::acquire::Moved;
+use crate::session::clients::{Activity, Summons};
+use crate::session::respond::Trouble;
+use crate::session::worker::Stopping;
+use crate::session::{Detour, Ended, Pending, Phase, Session, Skip, cleaning};
+
+impl Session {
+    /// Does what others ask of the session.
+    pub(super) fn obey(&mut self, cx: &mut Context<'_>, now: Mono) -> Result<Moved, Ended> {
+        match self.client.summons.replace(Summons::None) {
+            Summons::None => Ok(Moved::No),
+            Summons::Stop => match (self.worker.stopping.get(), &self.phase) {
+                (Stopping::Now, _) | (_, Phase::Detached) => {
+                    Err(self.dismiss(&Trouble::Shutdown, cx))
+                }
+                (_, Phase::Attached(attached))
+                    if attached.lease.is_settled() && !attached.pins.is_empty() =>
+                {
+                    Err(self.dismiss(&Trouble::Shutdown, cx))
+                }
+                _ => Ok(Moved::No),
+            },
+            Summons::Cancel => {
+                if matches!(self.phase, Phase::Waiting(..) | Phase::WaitingFresh(_)) {
+                    self.refuse(&Trouble::Cancelled, cx, now)?;
+                    self.pending = Pending::Look;
+                }
+                Ok(Moved::Yes)
+            }
+            Summons::Deadline => self.deadline_passed(cx, now),
+        }
+    }
+
+    pub(super) fn deadline_passed(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Mono,
+    ) -> Result<Moved, Ended> {
+        let policy = self.client.backend.policy.load_full();
+        let limits = &policy.timeouts;
+        let trouble = match (&self.phase, self.client.activity.get()) {
+            (Phase::Waiting(..), _) => {
+                let limit = policy.query_wait_timeout.unwrap_or_default();
+                self.refuse(&Trouble::QueryWaitTimeout(limit), cx, now)?;
+                self.pending = Pending::Look;
+                return Ok(Moved::Yes);
+            }
+            (Phase::WaitingFresh(_), _) => return Ok(Moved::No),
+            (Phase::Attached(attached), activity) => {
+                let too_long =
+                    limits.transaction_timeout.filter(|limit| attached.began.plus(*limit) <= now);
+                match (too_long, activity) {
+                    (Some(limit), _) => Trouble::TransactionTimeout(limit),
+                    (None, Activity::IdleInTransaction) => Trouble::IdleTransactionTimeout(
+                        limits.idle_transaction_timeout.unwrap_or_default(),
+                    ),
+                    (None, Activity::Idle) => {
+                        Trouble::ClientIdleTimeout(limits.client_idle_timeout.unwrap_or_default())
+                    }
+                    (None, _) => Trouble::QueryTimeout(limits.query_timeout.unwrap_or_default()),
+                }
+            }
+            (Phase::Detached, _) => {
+                Trouble::ClientIdleTimeout(limits.client_idle_timeout.unwrap_or_default())
+            }
+        };
+        Err(self.dismiss(&trouble, cx))
+    }
+
+    /// The batch that waits cannot be run: the client is told, and the batch is dropped.
+    pub(super) fn refuse(
+        &mut self,
+        trouble: &Trouble,
+        cx: &mut Context<'_>,
+        now: Mono,
+    ) -> Result<(), Ended> {
+        self.phase = Phase::Detached;
+        self.become_idle(now);
+        self.refuse_batch(trouble, cx)
+    }
+
+    /// Reports an error in the place of a batch that has not been sent: what belongs to it is skipped, as a
+    /// server would.
+    pub(super) fn refuse_batch(
+        &mut self,
+        trouble: &Trouble,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Ended> {
+        self.say(|out| trouble.encode(Severity::Error, out));
+        self.skip = Skip::ToSync;
+        self.detour = Detour::None;
+        self.push_to_client(cx)
+    }
+
+    /// Tells the client why it must go, as far as that works without waiting.
+    pub(super) fn dismiss(&mut self, trouble: &Trouble, cx: &mut Context<'_>) -> Ended {
+        self.say(|out| trouble.encode(Severity::Fatal, out));
+        match self.push_to_client(cx) {
+            Ok(()) => Ended::Dismissed,
+            Err(ended) => ended,
+        }
+    }
+
+    /// Leaves everything as it should be left.
+    pub(super) fn finish(mut self, ended: &Ended) {
+        match ended {
+            Ended::Client => tracing::debug!("client has left"),
+            Ended::ClientSocket(error) => tracing::debug!(%error, "client connection failed"),
+            Ended::Dismissed => tracing::debug!("client was dismissed"),
+        }
+        self.stream.close();
+        match std::mem::replace(&mut self.phase, Phase::Detached) {
+            Phase::Attached(attached) => cleaning::abandon(&self.worker, &self.client, attached),
+            Phase::Detached | Phase::Waiting(..) | Phase::WaitingFresh(_) => {}
+        }
+        self.worker.clients.dismiss(&self.client);
+    }
+}

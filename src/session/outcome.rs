@@ -1,0 +1,177 @@
+//! What a server has answered: to the client with it, and what follows from it.
+
+use std::task::Context;
+
+use crate::clock::Mono;
+use crate::cluster::NodeId;
+use crate::net::buffer::Gather;
+use crate::protocol::TransactionStatus;
+use crate::session::acquire::Moved;
+use crate::session::books::Books;
+use crate::session::clients::Activity;
+use crate::session::replies::{Blame, End, Replies, Seen};
+use crate::session::respond::Trouble;
+use crate::session::{Detour, Ended, Hold, Pending, Phase, Replay, Session, Wrote};
+
+impl Session {
+    /// Goes over what the server has sent.
+    pub(super) fn take_replies(
+        &mut self,
+        bytes: &[u8],
+        mixed: &mut Vec<u8>,
+        cx: &mut Context<'_>,
+        now: Mono,
+    ) -> Result<Moved, Ended> {
+        let mut out = Gather::new(bytes, mixed);
+        let mut answers = self.worker.recycler.borrow_mut().take();
+        let Phase::Attached(attached) = &mut self.phase else { return Ok(Moved::No) };
+        let Some(traffic) = self.client.backend.traffic.get(usize::from(self.worker.id.0)) else {
+            return Ok(Moved::No);
+        };
+        let mut replies = Replies {
+            link: &mut attached.lease,
+            names: &mut self.names,
+            parameters: &mut self.parameters,
+            pins: &mut attached.pins,
+            traffic,
+            seen: Seen::default(),
+        };
+        let taken = replies.take(bytes, &mut out, &mut answers);
+        let seen = replies.seen;
+        self.worker.recycler.borrow_mut().give(&mut answers);
+        let used = match taken {
+            Ok(used) => used,
+            Err(violation) => {
+                tracing::warn!(%violation, "closing a server connection");
+                return Err(self.dismiss(&Trouble::ServerOutOfStep(violation.to_string()), cx));
+            }
+        };
+        if used < bytes.len() {
+            let recycler = &mut *self.worker.recycler.borrow_mut();
+            if attached.lease.partial.capacity() == 0 {
+                attached.lease.partial = recycler.take();
+            }
+            attached.lease.partial.extend_from_slice(bytes.get(used..).unwrap_or_default());
+        }
+        if let Some(error) = seen.error
+            && error.blame == Blame::Replica
+            && matches!(attached.replay, Replay::Recorded(_))
+        {
+            tracing::debug!(code = error.code.as_str(), "running a read again on the primary");
+            self.replay(now);
+            return Ok(Moved::Yes);
+        }
+        let outgoing = out.bytes();
+        if !outgoing.is_empty() {
+            traffic.sent.add(u64::try_from(outgoing.len()).unwrap_or(0));
+            if let Replay::Recorded(mut record) =
+                std::mem::replace(&mut attached.replay, Replay::Off)
+            {
+                self.worker.recycler.borrow_mut().give(&mut record);
+            }
+            let recycler = &mut *self.worker.recycler.borrow_mut();
+            self.to_client
+                .send(&mut self.stream, cx, recycler, outgoing)
+                .map_err(Ended::ClientSocket)?;
+        }
+        if seen.ready > 0 {
+            self.on_ready(now);
+        }
+        if seen.error.is_some_and(|error| error.end == End::Fatal) {
+            self.push_to_client(cx)?;
+            return Err(Ended::Dismissed);
+        }
+        let _ = self.release_if_done(now);
+        Ok(Moved::Yes)
+    }
+
+    /// ReadyForQuery has been shown to the client.
+    pub(super) fn on_ready(&mut self, now: Mono) {
+        let Phase::Attached(attached) = &mut self.phase else { return };
+        let Some(traffic) = self.client.backend.traffic.get(usize::from(self.worker.id.0)) else {
+            return;
+        };
+        let status = attached.lease.machine.status();
+        traffic.queries.record(now.saturating_since(attached.asked));
+        if attached.wrote == Wrote::Maybe && attached.node == NodeId::PRIMARY {
+            // Read after ReadyForQuery was received: the write had been acknowledged by then.
+            self.last_write = self.worker.now();
+        }
+        if status == TransactionStatus::Idle {
+            traffic.transactions.record(now.saturating_since(attached.began));
+            attached.portals.clear();
+            attached.wrote = Wrote::No;
+            attached.began = now;
+        }
+        self.client.pinned.set(attached.pins.reason());
+        if attached.lease.machine.owes_nothing() {
+            let timeouts = &self.client.backend.policy.load().timeouts;
+            let (activity, limit) = match status {
+                TransactionStatus::Idle => (Activity::Idle, timeouts.client_idle_timeout),
+                TransactionStatus::InTransaction | TransactionStatus::Failed => {
+                    (Activity::IdleInTransaction, timeouts.idle_transaction_timeout)
+                }
+            };
+            let mut deadline = limit.map_or(Mono::MAX, |limit| now.plus(limit));
+            if let Some(limit) = timeouts.transaction_timeout
+                && status != TransactionStatus::Idle
+            {
+                deadline = deadline.min(attached.began.plus(limit));
+            }
+            self.client.set_activity(activity, now, deadline);
+        }
+        if self.hold == Hold::Batch {
+            self.hold = Hold::Nothing;
+            self.pending = Pending::Look;
+        }
+    }
+
+    /// Takes back what a replica could not do and has it done by the primary: the client has seen nothing.
+    pub(super) fn replay(&mut self, now: Mono) {
+        let Phase::Attached(mut attached) = std::mem::replace(&mut self.phase, Phase::Detached)
+        else {
+            return;
+        };
+        let Replay::Recorded(mut record) = std::mem::replace(&mut attached.replay, Replay::Off)
+        else {
+            return;
+        };
+        let link = &mut *attached.lease;
+        let mut nothing = Vec::new();
+        let mut books = Books {
+            names: &mut self.names,
+            parameters: &mut self.parameters,
+            statements: &mut link.server.statements,
+            answers: &mut nothing,
+        };
+        link.machine.abandon(&mut books);
+        self.parameters.forget_error();
+        self.client.backend.cluster.end(attached.node);
+        // Its answer is still on its way: not worth waiting for.
+        attached.lease.close(now);
+        *self.client.canceler.borrow_mut() = None;
+        record.extend_from_slice(&self.input);
+        std::mem::swap(&mut record, &mut self.input);
+        self.worker.recycler.borrow_mut().give(&mut record);
+        self.detour = Detour::Primary;
+        self.hold = Hold::Nothing;
+        self.pending = Pending::Look;
+        if let Some(traffic) = self.client.backend.traffic.get(usize::from(self.worker.id.0)) {
+            traffic.replays.add(1);
+        }
+    }
+
+    pub(super) fn server_has_gone(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Mono,
+    ) -> Result<Moved, Ended> {
+        if let Phase::Attached(attached) = &self.phase
+            && matches!(attached.replay, Replay::Recorded(_))
+        {
+            self.replay(now);
+            return Ok(Moved::Yes);
+        }
+        Err(self.dismiss(&Trouble::ServerLost, cx))
+    }
+}

@@ -1,0 +1,61 @@
+//! Why somebody was not let in, and how they are told.
+
+use thiserror::Error;
+
+use crate::auth::Denial;
+use crate::protocol::error_response::{Report, Severity};
+use crate::protocol::{BackendTag, SqlState, frame};
+use crate::session::directory::Full;
+use crate::session::respond::Trouble;
+use crate::session::startup::StartupError;
+
+/// Why somebody was not let in.
+#[derive(Debug, Error)]
+pub(super) enum Refusal {
+    #[error(transparent)]
+    Startup(#[from] StartupError),
+    #[error("{}", .0.message(.1))]
+    Denied(Denial, String),
+    #[error("{}", .0.0)]
+    Full(Full),
+    #[error("user \"{0}\" may not use the admin database")]
+    NotAdmin(String),
+    #[error("database \"{0}\" does not exist")]
+    NoDatabase(String),
+    #[error("the server refused the startup parameters")]
+    Server(Vec<u8>),
+    #[error("no server")]
+    Trouble(Trouble),
+    #[error("log-in timed out")]
+    Timeout,
+}
+
+impl Refusal {
+    /// Appends the ErrorResponse.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        let (code, message) = match self {
+            Self::Startup(error) => return error.encode(out),
+            Self::Trouble(trouble) => return trouble.encode(Severity::Fatal, out),
+            Self::Server(fields) => {
+                // In the server's own words.
+                frame::write(out, BackendTag::ERROR_RESPONSE.0, |body| {
+                    body.extend_from_slice(fields);
+                });
+                return;
+            }
+            Self::Denied(denial, user) => (denial.sqlstate(), denial.message(user)),
+            Self::Full(Full(name, limit)) => {
+                (SqlState::TOO_MANY_CONNECTIONS, format!("too many clients: {name} is {limit}"))
+            }
+            Self::NotAdmin(_) => (SqlState::INSUFFICIENT_PRIVILEGE, self.to_string()),
+            Self::NoDatabase(_) => (SqlState::UNDEFINED_DATABASE, self.to_string()),
+            Self::Timeout => (
+                SqlState::INVALID_AUTHORIZATION,
+                "log-in took longer than client_login_timeout".into(),
+            ),
+        };
+        let report =
+            Report { severity: Severity::Fatal, code, message: &message, detail: None, hint: None };
+        report.encode(out);
+    }
+}

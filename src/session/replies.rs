@@ -1,0 +1,309 @@
+//! Server to client: what a server answers.
+
+use crate::net::buffer::Gather;
+use crate::protocol::{BackendTag, ErrorFields, SqlState, backend, frame, frontend};
+use crate::server::settings::same;
+use crate::session::books::Books;
+use crate::session::link::Link;
+use crate::session::machine::{Machine, OnBackend, Violation};
+use crate::session::names::Names;
+use crate::session::parameters::{Outcome, Parameters};
+use crate::session::pins::{Pins, Stains};
+use crate::telemetry::Traffic;
+
+/// Parameters that tell what a node is, not what a session wants: the pooler answers for them itself.
+const NODE_PARAMETERS: [&[u8]; 2] = [b"in_hot_standby", b"default_transaction_read_only"];
+
+/// Everything that a server's answer may change.
+#[derive(Debug)]
+pub(super) struct Replies<'a> {
+    pub(super) link: &'a mut Link,
+    pub(super) names: &'a mut Names,
+    pub(super) parameters: &'a mut Parameters,
+    pub(super) pins: &'a mut Pins,
+    pub(super) traffic: &'a Traffic,
+    /// What has been seen, for the session to act upon.
+    pub(super) seen: Seen,
+}
+
+/// What a pass over a server's bytes came across.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// ReadyForQuery messages that the client is shown.
+    pub(super) ready: u32,
+    /// The first error, if there was one.
+    pub(super) error: Option<ServerError>,
+}
+
+/// An ErrorResponse, as far as we judge it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ServerError {
+    /// Its SQLSTATE.
+    pub(super) code: SqlState,
+    /// What it means for a replica's answer.
+    pub(super) blame: Blame,
+    /// Whether the server leaves.
+    pub(super) end: End,
+}
+
+/// Whether only a replica answers so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// The primary might have answered otherwise.
+    Replica,
+    /// Any server would have answered so.
+    Statement,
+}
+
+/// Whether the connection survives an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It goes on.
+    GoesOn,
+    /// FATAL: the server closes it.
+    Fatal,
+}
+
+impl Replies<'_> {
+    /// Goes over what has come from the server; what the client is to see goes to `out`. Returns how many bytes
+    /// were used: the rest is an incomplete frame that must be complete.
+    ///
+    /// # Errors
+    ///
+    /// The server is out of step.
+    pub(super) fn take(
+        &mut self,
+        bytes: &[u8],
+        out: &mut Gather<'_>,
+        answers: &mut Vec<u8>,
+    ) -> Result<usize, Violation> {
+        let mut position = 0;
+        while position < bytes.len() {
+            if self.link.passing.from_server > 0 {
+                position += self.pass_on(position, bytes.len() - position, out);
+                continue;
+            }
+            let rest = bytes.get(position..).unwrap_or_default();
+            let header = match frame::header(rest) {
+                Ok(Some(header)) => header,
+                Ok(None) => break,
+                Err(_) => {
+                    let tag = BackendTag(rest.first().copied().unwrap_or(0));
+                    return Err(Violation::Malformed(tag));
+                }
+            };
+            let tag = BackendTag(header.tag);
+            let frame = rest.get(..header.size);
+            if frame.is_none()
+                && must_be_whole(tag)
+                && header.size <= crate::net::buffer::SCRATCH_LEN
+            {
+                break;
+            }
+            let body = frame.map(frontend::body).unwrap_or_default();
+            let available = header.size.min(rest.len());
+            let shown = self.message(tag, body, answers)?;
+            if shown == OnBackend::Forward {
+                out.pass(position, position + available);
+            }
+            self.link.passing.from_server = header.size - available;
+            self.link.passing.shown = shown;
+            position += available;
+            self.drain(out, answers);
+        }
+        Ok(position)
+    }
+
+    fn pass_on(&mut self, position: usize, available: usize, out: &mut Gather<'_>) -> usize {
+        let count = available.min(self.link.passing.from_server);
+        if self.link.passing.shown == OnBackend::Forward {
+            out.pass(position, position + count);
+        }
+        self.link.passing.from_server -= count;
+        count
+    }
+
+    /// Shows one message to the machine, and looks at it where the session has a part in it.
+    #[inline]
+    fn message(
+        &mut self,
+        tag: BackendTag,
+        body: &[u8],
+        answers: &mut Vec<u8>,
+    ) -> Result<OnBackend, Violation> {
+        if tag == BackendTag::DATA_ROW {
+            return self.ask_machine(tag, body, answers);
+        }
+        if tag == BackendTag::ERROR_RESPONSE {
+            self.on_error(ErrorFields(body));
+        }
+        let shown = self.ask_machine(tag, body, answers)?;
+        match tag {
+            BackendTag::READY_FOR_QUERY => self.on_ready(shown),
+            BackendTag::COMMAND_COMPLETE if shown == OnBackend::Forward => self.on_command(body),
+            BackendTag::PARAMETER_STATUS => return Ok(self.on_parameter_status(body, shown)),
+            _ => {}
+        }
+        Ok(shown)
+    }
+
+    #[inline]
+    fn ask_machine(
+        &mut self,
+        tag: BackendTag,
+        body: &[u8],
+        answers: &mut Vec<u8>,
+    ) -> Result<OnBackend, Violation> {
+        let mut books = Books {
+            names: self.names,
+            parameters: self.parameters,
+            statements: &mut self.link.server.statements,
+            answers,
+        };
+        self.link.machine.on_backend(tag, body, &mut books)
+    }
+
+    /// Answers in the server's stead what has become due after the last message.
+    #[inline]
+    fn drain(&mut self, out: &mut Gather<'_>, answers: &mut Vec<u8>) {
+        answers.clear();
+        let mut books = Books {
+            names: self.names,
+            parameters: self.parameters,
+            statements: &mut self.link.server.statements,
+            answers,
+        };
+        self.link.machine.drain(&mut books);
+        if !answers.is_empty() {
+            out.insert().extend_from_slice(answers);
+        }
+    }
+
+    fn on_error(&mut self, fields: ErrorFields<'_>) {
+        self.parameters.on_error();
+        self.traffic.errors.add(1);
+        if self.seen.error.is_none() {
+            let code = fields.code().unwrap_or(SqlState::INTERNAL_ERROR);
+            self.seen.error = Some(ServerError {
+                code,
+                blame: blame(code, fields.routine()),
+                end: if fields.is_fatal() { End::Fatal } else { End::GoesOn },
+            });
+        }
+    }
+
+    #[inline]
+    fn on_ready(&mut self, shown: OnBackend) {
+        if shown == OnBackend::Swallow {
+            return;
+        }
+        self.seen.ready += 1;
+        let status = self.link.machine.status();
+        if self.parameters.on_ready(status) == Outcome::Unknown {
+            *self.pins |= Pins::PARAMETERS;
+            self.link.stains |= Stains::SESSION;
+        }
+        // Whatever happened happened on this server: it has what the client has.
+        if !same(&self.link.server.settings, self.parameters.wanted()) {
+            self.link.server.settings = std::sync::Arc::clone(self.parameters.wanted());
+        }
+    }
+
+    /// Commands that change what a whole session, or a whole server, has.
+    #[inline]
+    fn on_command(&mut self, body: &[u8]) {
+        // COMMIT, ROLLBACK, DISCARD ALL, DEALLOCATE ALL
+        if !matches!(body.first(), Some(b'C' | b'R' | b'D')) {
+            return;
+        }
+        let tag = backend::read_command_complete(body).unwrap_or_default();
+        match tag {
+            b"COMMIT" | b"ROLLBACK" => self.parameters.on_command(tag),
+            b"DISCARD ALL" => {
+                self.parameters.on_command(tag);
+                self.link.server.settings = std::sync::Arc::default();
+                self.link.server.statements.clear();
+                self.link.stains -= Stains::SESSION;
+                self.names.clear();
+                *self.pins &= Pins::SESSION_MODE;
+            }
+            b"DEALLOCATE ALL" => {
+                self.link.server.statements.clear();
+                self.names.clear();
+                *self.pins -= Pins::PREPARED;
+            }
+            _ => {}
+        }
+    }
+
+    fn on_parameter_status(&mut self, body: &[u8], shown: OnBackend) -> OnBackend {
+        let Ok((name, value)) = backend::read_parameter_status(body) else {
+            return shown;
+        };
+        if NODE_PARAMETERS.contains(&name) {
+            return OnBackend::Swallow;
+        }
+        if shown == OnBackend::Forward
+            && let (Ok(name), Ok(value)) = (std::str::from_utf8(name), std::str::from_utf8(value))
+            && is_settable(name)
+        {
+            self.parameters.observe(name, value);
+        }
+        shown
+    }
+}
+
+/// Messages whose whole body must be there before they are judged.
+#[inline]
+fn must_be_whole(tag: BackendTag) -> bool {
+    Machine::wants_body(tag)
+        || matches!(
+            tag,
+            BackendTag::ERROR_RESPONSE
+                | BackendTag::COMMAND_COMPLETE
+                | BackendTag::PARAMETER_STATUS
+        )
+}
+
+/// Reported parameters that a session can set, of those that PostgreSQL marks GUC_REPORT.
+fn is_settable(name: &str) -> bool {
+    [
+        "application_name",
+        "client_encoding",
+        "DateStyle",
+        "IntervalStyle",
+        "search_path",
+        "standard_conforming_strings",
+        "TimeZone",
+    ]
+    .contains(&name)
+}
+
+/// Whether an error may be the replica's fault. Matched by SQLSTATE and the routine that raised it, never by
+/// text (see the list in the crate docs, "The safety net").
+fn blame(code: SqlState, routine: &[u8]) -> Blame {
+    let is_replica = match code {
+        SqlState::READ_ONLY_TRANSACTION
+        | SqlState::ADMIN_SHUTDOWN
+        | SqlState::CRASH_SHUTDOWN
+        | SqlState::CANNOT_CONNECT_NOW
+        | SqlState::DEADLOCK_DETECTED
+        | SqlState::OBJECT_NOT_IN_STATE
+        // Recovery conflicts; a real serialization failure cannot happen to a lone read.
+        | SqlState::SERIALIZATION_FAILURE
+        // The replica has not replayed the DDL yet.
+        | SqlState::UNDEFINED_TABLE
+        | SqlState::UNDEFINED_COLUMN
+        | SqlState::UNDEFINED_FUNCTION
+        | SqlState::UNDEFINED_OBJECT => true,
+        SqlState::FEATURE_NOT_SUPPORTED => {
+            matches!(routine, b"get_relation_info" | b"call_bool_check_hook" | b"call_enum_check_hook")
+        }
+        SqlState::INTERNAL_ERROR => matches!(
+            routine,
+            b"GetNewObjectId" | b"GetNewTransactionId" | b"XLogBeginInsert" | b"AssignTransactionId"
+        ),
+        SqlState(code) => &code == b"3F000" || &code == b"57P04",
+    };
+    if is_replica { Blame::Replica } else { Blame::Statement }
+}

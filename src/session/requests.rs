@@ -1,0 +1,301 @@
+//! Client to server: what a client sends while it has a server.
+//!
+//! Frames pass as they are, except where a statement's name must become the server's, or where the server need
+//! not be asked. Everything that the server will answer is entered into the machine.
+
+use std::sync::Arc;
+
+use crate::net::buffer::Gather;
+use crate::protocol::frontend::{self, Bind, Named, Object, Parse};
+use crate::protocol::{FrameError, FrontendTag, frame};
+use crate::server::statements::{ServerName, Statement};
+use crate::session::link::Link;
+use crate::session::machine::{Change, Owed, Request};
+use crate::session::names::Names;
+use crate::session::parameters::Parameters;
+use crate::session::pins::{Pins, Stains};
+use crate::session::portals::Portals;
+use crate::session::worker::Worker;
+use crate::session::{Replay, Wrote};
+use crate::sql::{Effects, Verdict, settings};
+use crate::telemetry::Traffic;
+
+/// Statement names that a client must not use as they are: they might be ours on the server.
+const OUR_PREFIX: &[u8] = b"pgl_";
+
+/// Everything that a frame from the client may change.
+#[derive(Debug)]
+pub(super) struct Requests<'a> {
+    pub(super) worker: &'a Worker,
+    pub(super) traffic: &'a Traffic,
+    pub(super) link: &'a mut Link,
+    pub(super) names: &'a mut Names,
+    pub(super) parameters: &'a mut Parameters,
+    pub(super) portals: &'a mut Portals,
+    pub(super) pins: &'a mut Pins,
+    pub(super) wrote: &'a mut Wrote,
+    pub(super) replay: &'a mut Replay,
+    pub(super) inspect_limit: usize,
+}
+
+/// What became of the next frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// So many bytes were taken: the frame, or the beginning of one that streams.
+    Bytes(usize),
+    /// A frame to be ignored, of so many bytes, not all of which need be there.
+    Drop(usize),
+    /// The frame is not complete.
+    Incomplete,
+    /// The client leaves.
+    Terminate,
+}
+
+impl Requests<'_> {
+    /// Takes the frame at `start` of `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// It is not a frame that a client may send.
+    #[inline]
+    pub(super) fn take(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        out: &mut Gather<'_>,
+    ) -> Result<Taken, FrameError> {
+        let rest = bytes.get(start..).unwrap_or_default();
+        if self.link.passing.to_server > 0 {
+            return Ok(self.pass_on(start, rest.len(), out));
+        }
+        let Some(header) = frame::header(rest)? else {
+            return Ok(Taken::Incomplete);
+        };
+        let tag = FrontendTag(header.tag);
+        let Some(frame) = rest.get(..header.size) else {
+            return self.take_partly(tag, header.size, (start, rest), out);
+        };
+        let body = frontend::body(frame);
+        let range = (start, start + header.size);
+        match tag {
+            FrontendTag::QUERY => self.query(frontend::query_text(body)?, range, out),
+            FrontendTag::PARSE => self.parse(Parse::read(body)?, range, out),
+            FrontendTag::BIND => self.bind(Bind::read(body)?, range, out),
+            FrontendTag::DESCRIBE => self.describe(Named::read(body)?, range, out),
+            FrontendTag::EXECUTE => self.execute(body, range, out),
+            FrontendTag::CLOSE => self.close(Named::read(body)?, range, out),
+            FrontendTag::TERMINATE => return Ok(Taken::Terminate),
+            FrontendTag::SYNC => self.forward(Request::Sync, range, out),
+            FrontendTag::FLUSH => out.pass(range.0, range.1),
+            FrontendTag::FUNCTION_CALL => {
+                *self.wrote = Wrote::Maybe;
+                self.forward(Request::FunctionCall, range, out);
+            }
+            FrontendTag::COPY_DATA => {
+                if !self.link.machine.takes_copy_data() {
+                    return Ok(Taken::Drop(header.size));
+                }
+                out.pass(range.0, range.1);
+            }
+            FrontendTag::COPY_DONE | FrontendTag::COPY_FAIL => {
+                if !self.link.machine.takes_copy_data() {
+                    return Ok(Taken::Drop(header.size));
+                }
+                self.forward(Request::CopyEnd, range, out);
+            }
+            _ => return Err(FrameError::Format),
+        }
+        Ok(Taken::Bytes(header.size))
+    }
+
+    #[inline]
+    fn forward(&mut self, request: Request, range: (usize, usize), out: &mut Gather<'_>) {
+        self.link.machine.sent(Owed::forward(request));
+        out.pass(range.0, range.1);
+    }
+
+    #[inline]
+    fn query(&mut self, text: &[u8], range: (usize, usize), out: &mut Gather<'_>) {
+        self.link.server.statements.set_unnamed(None);
+        self.names.forget_unnamed();
+        let verdict = self.worker.classify(text);
+        self.note(verdict);
+        let change = self.note_settings(verdict, text);
+        self.link.machine.sent(Owed::forward(Request::Query).with(change));
+        out.pass(range.0, range.1);
+    }
+
+    fn parse(&mut self, parse: Parse<'_>, range: (usize, usize), out: &mut Gather<'_>) {
+        self.traffic.client_parses.add(1);
+        let statement = self.worker.intern(parse.query, parse.types);
+        let id = statement.id;
+        if parse.name.is_empty() {
+            self.traffic.server_parses.add(1);
+            self.names.expect(b"", Some(statement));
+            self.link.server.statements.set_unnamed(Some(id));
+            self.link.machine.sent(Owed::forward(Request::Parse).with(Change::Unnamed));
+            out.pass(range.0, range.1);
+            return;
+        }
+        *self.replay = Replay::Off;
+        if self.names.get(parse.name).is_some() {
+            self.provoke_duplicate(parse.name, range, out);
+            return;
+        }
+        self.names.expect(parse.name, Some(statement));
+        if self.link.server.statements.name(id).is_some() {
+            self.link.machine.sent(Owed::synthesize(Request::Parse).with(Change::Names));
+            return;
+        }
+        self.traffic.server_parses.add(1);
+        let name = self.link.server.statements.prepare(id);
+        let change = Change::PreparesAndNames(id);
+        self.link.machine.sent(Owed::forward(Request::Parse).with(change));
+        frontend::parse(out.insert(), name.text().as_bytes(), parse.query, parse.types);
+    }
+
+    /// The client names two statements alike. The server is made to say so (42P05), at the right place and with
+    /// the right effect on the transaction: it is given an empty statement of that name first.
+    fn provoke_duplicate(&mut self, name: &[u8], range: (usize, usize), out: &mut Gather<'_>) {
+        self.link.stains |= Stains::SESSION;
+        self.link.machine.sent(Owed::swallow(Request::Parse));
+        frontend::parse(out.insert(), name, b"", &[0, 0]);
+        self.forward(Request::Parse, range, out);
+    }
+
+    fn bind(&mut self, bind: Bind<'_>, range: (usize, usize), out: &mut Gather<'_>) {
+        match self.resolve_bind(&bind, out) {
+            None => out.pass(range.0, range.1),
+            Some(name) => {
+                frontend::bind(out.insert(), bind.portal, name.text().as_bytes(), bind.rest);
+            }
+        }
+        self.link.machine.sent(Owed::forward(Request::Bind));
+    }
+
+    /// What a Bind does, and the name that must stand in it; `None` if it is right as it is.
+    pub(super) fn resolve_bind(
+        &mut self,
+        bind: &Bind<'_>,
+        out: &mut Gather<'_>,
+    ) -> Option<ServerName> {
+        self.traffic.binds.add(1);
+        let statement = self.names.get(bind.statement).map(Arc::clone);
+        if let Some(statement) = &statement {
+            self.note(statement.verdict);
+            if statement.verdict.effects.contains(Effects::SETS) {
+                self.portals.bind(bind.portal, Arc::clone(statement));
+            } else {
+                self.portals.unbind(bind.portal);
+            }
+        }
+        self.resolve(bind.statement, statement.as_ref(), out)
+    }
+
+    fn describe(&mut self, named: Named<'_>, range: (usize, usize), out: &mut Gather<'_>) {
+        if named.object == Object::Portal {
+            self.forward(Request::DescribePortal, range, out);
+            return;
+        }
+        let statement = self.names.get(named.name).map(Arc::clone);
+        match self.resolve(named.name, statement.as_ref(), out) {
+            None => out.pass(range.0, range.1),
+            Some(name) => {
+                frontend::describe(out.insert(), Object::Statement, name.text().as_bytes());
+            }
+        }
+        self.link.machine.sent(Owed::forward(Request::DescribeStatement));
+    }
+
+    /// Sees to it that the server has the statement that the client calls `name`, and returns the name under
+    /// which it does; `None` if the client's own name is right, or is to provoke the error that it deserves.
+    fn resolve(
+        &mut self,
+        name: &[u8],
+        statement: Option<&Arc<Statement>>,
+        out: &mut Gather<'_>,
+    ) -> Option<ServerName> {
+        let statements = &mut self.link.server.statements;
+        let Some(statement) = statement else {
+            if name.is_empty() && statements.unnamed().is_some() {
+                // The server's unnamed statement is somebody else's.
+                statements.set_unnamed(None);
+                self.link.machine.sent(Owed::swallow(Request::Close));
+                frontend::close(out.insert(), Object::Statement, b"");
+            }
+            return name.starts_with(OUR_PREFIX).then_some(ServerName::NOBODY);
+        };
+        if name.is_empty() && statements.unnamed() == Some(statement.id) {
+            return None;
+        }
+        if let Some(known) = statements.name(statement.id) {
+            return Some(known);
+        }
+        self.traffic.server_parses.add(1);
+        if name.is_empty() {
+            statements.set_unnamed(Some(statement.id));
+            self.link.machine.sent(Owed::swallow(Request::Parse));
+            frontend::parse(out.insert(), b"", &statement.query, &statement.types);
+            return None;
+        }
+        let prepared = statements.prepare(statement.id);
+        let change = Change::Prepares(statement.id);
+        self.link.machine.sent(Owed::swallow(Request::Parse).with(change));
+        let text = prepared.text();
+        frontend::parse(out.insert(), text.as_bytes(), &statement.query, &statement.types);
+        Some(prepared)
+    }
+
+    fn execute(&mut self, body: &[u8], range: (usize, usize), out: &mut Gather<'_>) {
+        let portal = body.split(|&byte| byte == 0).next().unwrap_or_default();
+        let change = match self.portals.get(portal).map(Arc::clone) {
+            None => Change::None,
+            Some(statement) => self.note_settings(statement.verdict, &statement.query),
+        };
+        self.link.machine.sent(Owed::forward(Request::Execute).with(change));
+        out.pass(range.0, range.1);
+    }
+
+    fn close(&mut self, named: Named<'_>, range: (usize, usize), out: &mut Gather<'_>) {
+        if named.object == Object::Portal {
+            self.portals.unbind(named.name);
+            self.forward(Request::Close, range, out);
+            return;
+        }
+        if !named.name.is_empty() {
+            *self.replay = Replay::Off;
+        }
+        // The statement itself stays on the server: another client may use it.
+        self.names.expect(named.name, None);
+        self.link.machine.sent(Owed::synthesize(Request::Close).with(Change::Names));
+    }
+
+    /// Notes what a statement leaves behind.
+    #[inline]
+    fn note(&mut self, verdict: Verdict) {
+        let effects = verdict.effects;
+        if effects.is_empty() {
+            return;
+        }
+        if effects.contains(Effects::WRITES) {
+            *self.wrote = Wrote::Maybe;
+        }
+        *self.pins |= Pins::of(effects);
+        self.link.stains |= Stains::of(effects);
+    }
+
+    /// Notes that a text that changes parameters is on its way.
+    #[inline]
+    fn note_settings(&mut self, verdict: Verdict, text: &[u8]) -> Change {
+        if !verdict.effects.contains(Effects::SETS) {
+            return Change::None;
+        }
+        if let Some(changes) = settings::changes(text) {
+            self.parameters.expect(changes);
+            return Change::Session;
+        }
+        *self.pins |= Pins::PARAMETERS;
+        self.link.stains |= Stains::SESSION;
+        Change::None
+    }
+}

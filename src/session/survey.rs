@@ -1,0 +1,263 @@
+//! A look at what a client has sent before a server is chosen for it: how far the first batch reaches, and how
+//! strong it is.
+
+use std::sync::Arc;
+
+use crate::protocol::frontend::{self, Bind, Named, Object, Parse};
+use crate::protocol::{FrameError, FrontendTag, frame};
+use crate::server::statements::Statement;
+use crate::session::names::Names;
+use crate::session::worker::Worker;
+use crate::sql::{Access, Class, Effects, Why};
+
+/// A batch that is not complete after this many bytes is routed as it stands, to the primary.
+const HOLD_LIMIT: usize = 32 * 1024;
+
+/// What the next bytes from a client are.
+#[derive(Debug)]
+pub(super) enum Survey {
+    /// Not complete.
+    Incomplete,
+    /// Frames that mean nothing without a server: to be dropped. The count may exceed what is there.
+    Drop(usize),
+    /// Something that we answer ourselves.
+    Local(Local),
+    /// Something for a server.
+    Batch(Batch),
+    /// The client leaves.
+    Terminate,
+}
+
+/// What can be answered without a server.
+#[derive(Debug)]
+pub(super) enum Local {
+    /// A Query without a statement, of this many bytes.
+    EmptyQuery(usize),
+    /// A Query that only touches what the session keeps itself, of this many bytes.
+    Command(usize, Command),
+    /// Close messages and a Sync, of this many bytes.
+    Closes(usize),
+}
+
+/// A command that only touches what the session keeps itself.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Command {
+    /// DEALLOCATE ALL.
+    DeallocateAll,
+    /// DEALLOCATE of one name.
+    Deallocate(String),
+    /// DISCARD ALL.
+    DiscardAll,
+}
+
+/// What routing needs to know of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Batch {
+    /// The strongest class of its statements.
+    pub(super) class: Class,
+    /// All effects of its statements.
+    pub(super) effects: Effects,
+    /// The fingerprint of its first statement.
+    pub(super) fingerprint: u64,
+}
+
+impl Batch {
+    /// A batch of which nothing is known.
+    pub(super) const OPAQUE: Self = Self {
+        class: Class::Primary(Why::TooLong),
+        effects: Effects::OPAQUE.union(Effects::WRITES),
+        fingerprint: 0,
+    };
+
+    fn join(&mut self, class: Class, effects: Effects, fingerprint: u64) {
+        self.class = strongest(self.class, class);
+        self.effects |= effects;
+        if self.fingerprint == 0 {
+            self.fingerprint = fingerprint;
+        }
+    }
+}
+
+/// The class of a batch that runs `first` and then `second`.
+fn strongest(first: Class, second: Class) -> Class {
+    match (first, second) {
+        (Class::Empty, other) | (other, Class::Empty) => other,
+        (Class::Read, Class::Read) => Class::Read,
+        // What follows a BEGIN runs within its transaction.
+        (Class::Begin(begin), Class::Read | Class::Savepoint | Class::End)
+            if begin.access == Access::ReadOnly =>
+        {
+            first
+        }
+        (Class::Primary(why), _) | (_, Class::Primary(why)) => Class::Primary(why),
+        _ => Class::Primary(Why::Utility),
+    }
+}
+
+/// Looks at `bytes`, which begin with a frame of a client that has no server.
+///
+/// # Errors
+///
+/// The bytes cannot be frames.
+pub(super) fn survey(
+    worker: &Worker,
+    names: &Names,
+    bytes: &[u8],
+    inspect_limit: usize,
+) -> Result<Survey, FrameError> {
+    let Some(header) = frame::header(bytes)? else {
+        return Ok(Survey::Incomplete);
+    };
+    match FrontendTag(header.tag) {
+        FrontendTag::QUERY => survey_query(worker, bytes, header.size, inspect_limit),
+        FrontendTag::FUNCTION_CALL => Ok(Survey::Batch(Batch {
+            class: Class::Primary(Why::Write),
+            effects: Effects::WRITES,
+            fingerprint: 0,
+        })),
+        FrontendTag::FLUSH
+        | FrontendTag::COPY_DATA
+        | FrontendTag::COPY_DONE
+        | FrontendTag::COPY_FAIL => Ok(Survey::Drop(header.size)),
+        FrontendTag::TERMINATE => Ok(Survey::Terminate),
+        FrontendTag::SYNC
+        | FrontendTag::PARSE
+        | FrontendTag::BIND
+        | FrontendTag::DESCRIBE
+        | FrontendTag::EXECUTE
+        | FrontendTag::CLOSE => survey_extended(worker, names, bytes),
+        _ => Err(FrameError::Format),
+    }
+}
+
+fn survey_query(
+    worker: &Worker,
+    bytes: &[u8],
+    size: usize,
+    inspect_limit: usize,
+) -> Result<Survey, FrameError> {
+    if size > inspect_limit {
+        return Ok(Survey::Batch(Batch::OPAQUE));
+    }
+    let Some(frame) = bytes.get(..size) else {
+        return Ok(Survey::Incomplete);
+    };
+    let text = frontend::query_text(frontend::body(frame))?;
+    let verdict = worker.classify(text);
+    if verdict.class == Class::Empty {
+        return Ok(Survey::Local(Local::EmptyQuery(size)));
+    }
+    if let Some(command) = command(verdict.effects, text) {
+        return Ok(Survey::Local(Local::Command(size, command)));
+    }
+    Ok(Survey::Batch(Batch {
+        class: verdict.class,
+        effects: verdict.effects,
+        fingerprint: verdict.fingerprint,
+    }))
+}
+
+/// The command that `text` is, if it only touches what the session keeps.
+pub(super) fn command(effects: Effects, text: &[u8]) -> Option<Command> {
+    use crate::sql::prepared::{self, Deallocate};
+    if !effects.intersects(Effects::DISCARDS | Effects::DEALLOCATES)
+        || effects.contains(Effects::MULTI)
+    {
+        return None;
+    }
+    if effects.contains(Effects::DISCARDS) {
+        return Some(Command::DiscardAll);
+    }
+    match prepared::deallocate(text)? {
+        Deallocate::All => Some(Command::DeallocateAll),
+        Deallocate::Name(name) => Some(Command::Deallocate(name)),
+    }
+}
+
+/// Looks at extended-protocol messages up to the first Sync or Flush, or the first message of another kind.
+fn survey_extended(worker: &Worker, names: &Names, bytes: &[u8]) -> Result<Survey, FrameError> {
+    let mut batch = Batch { class: Class::Empty, effects: Effects::empty(), fingerprint: 0 };
+    let mut needs_server = false;
+    let mut position = 0;
+    loop {
+        let rest = bytes.get(position..).unwrap_or_default();
+        let Some(header) = frame::header(rest)? else {
+            return Ok(incomplete(bytes, position + frame::HEADER_LEN));
+        };
+        let Some(frame) = rest.get(..header.size) else {
+            return Ok(incomplete(bytes, position + header.size));
+        };
+        let body = frontend::body(frame);
+        position += header.size;
+        match FrontendTag(header.tag) {
+            FrontendTag::PARSE => {
+                let parse = Parse::read(body)?;
+                join(&mut batch, &worker.intern(parse.query, parse.types));
+                needs_server = true;
+            }
+            FrontendTag::BIND => {
+                join_named(&mut batch, names, Bind::read(body)?.statement);
+                needs_server = true;
+            }
+            FrontendTag::DESCRIBE => {
+                let described = Named::read(body)?;
+                if described.object == Object::Statement {
+                    join_named(&mut batch, names, described.name);
+                }
+                needs_server = true;
+            }
+            FrontendTag::CLOSE => {
+                // Outside a transaction there are no portals to close.
+                Named::read(body)?;
+            }
+            FrontendTag::SYNC if !needs_server => {
+                return Ok(Survey::Local(Local::Closes(position)));
+            }
+            FrontendTag::SYNC | FrontendTag::FLUSH => return Ok(Survey::Batch(batch)),
+            FrontendTag::EXECUTE => needs_server = true,
+            // A Query in the midst of a batch, and whatever else: rare enough not to be looked at.
+            _ => return Ok(Survey::Batch(Batch::OPAQUE)),
+        }
+    }
+}
+
+fn incomplete(bytes: &[u8], needed: usize) -> Survey {
+    if bytes.len() > HOLD_LIMIT || needed > HOLD_LIMIT {
+        Survey::Batch(Batch::OPAQUE)
+    } else {
+        Survey::Incomplete
+    }
+}
+
+fn join(batch: &mut Batch, statement: &Arc<Statement>) {
+    let verdict = statement.verdict;
+    batch.join(verdict.class, verdict.effects, verdict.fingerprint);
+}
+
+fn join_named(batch: &mut Batch, names: &Names, name: &[u8]) {
+    // A name that is not known yet is that of a Parse earlier in the batch, or an error on any server.
+    if let Some(statement) = names.get(name) {
+        join(batch, statement);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::Begin;
+
+    #[test]
+    fn a_batch_is_as_strong_as_its_strongest_statement() {
+        let read_only = Class::Begin(Begin { access: Access::ReadOnly, ..Begin::default() });
+        let write = Class::Primary(Why::Write);
+        assert_eq!(strongest(Class::Read, Class::Read), Class::Read);
+        assert_eq!(strongest(Class::Read, write), write);
+        assert_eq!(strongest(write, Class::Read), write);
+        assert_eq!(strongest(Class::Empty, Class::Read), Class::Read);
+        assert_eq!(strongest(read_only, Class::Read), read_only);
+        assert_eq!(strongest(read_only, write), write);
+        let plain = Class::Begin(Begin::default());
+        assert_eq!(strongest(plain, Class::Read), Class::Primary(Why::Utility));
+        assert_eq!(strongest(Class::Read, read_only), Class::Primary(Why::Utility));
+    }
+}

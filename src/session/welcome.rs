@@ -1,0 +1,176 @@
+//! What a client is told of its session when it has logged in: the parameters that PostgreSQL reports.
+//!
+//! They depend on the server and on what the client asked for in its startup packet, and only the server knows
+//! what it makes of that (`DateStyle=ISO` is reported as `ISO, MDY`). So the first client of a kind has them
+//! set on a real server, which also finds out whether the server takes them; the answer serves all that follow.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cluster::NodeId;
+use crate::pool::{Checkout, Lease};
+use crate::server::exchange::{self, ExchangeError};
+use crate::server::settings::Settings;
+use crate::session::acquire::revived;
+use crate::session::backend::Backend;
+use crate::session::link::Link;
+use crate::session::refusal::Refusal;
+use crate::session::respond::Trouble;
+use crate::session::worker::Worker;
+
+/// How many kinds of clients are remembered for one (database, user).
+const KINDS: usize = 256;
+
+/// What one kind of client is told.
+#[derive(Debug)]
+pub(crate) struct Welcome {
+    /// Names and values of ParameterStatus, `application_name` apart.
+    pub(crate) reported: Vec<(String, String)>,
+    /// What the client asked for: shared by all clients of the kind.
+    pub(crate) settings: Arc<Settings>,
+}
+
+/// What each kind of client is told.
+#[derive(Debug, Default)]
+pub(crate) struct Welcomes {
+    kinds: HashMap<Settings, Arc<Welcome>>,
+    /// Sets that several clients may share.
+    shared: HashSet<Arc<Settings>>,
+}
+
+impl Welcomes {
+    /// What a client that asks for `settings` is told, if it is known.
+    pub(crate) fn get(&self, settings: &Settings) -> Option<Arc<Welcome>> {
+        self.kinds.get(settings).map(Arc::clone)
+    }
+
+    /// Remembers what a kind of client is told.
+    pub(crate) fn insert(&mut self, welcome: &Arc<Welcome>) {
+        if self.kinds.len() >= KINDS {
+            self.kinds.clear();
+        }
+        self.kinds.insert((*welcome.settings).clone(), Arc::clone(welcome));
+    }
+
+    /// The set that all clients who want the same share.
+    pub(crate) fn share(&mut self, settings: Settings) -> Arc<Settings> {
+        if let Some(known) = self.shared.get(&settings) {
+            return Arc::clone(known);
+        }
+        if self.shared.len() >= KINDS {
+            self.shared.clear();
+        }
+        let settings = Arc::new(settings);
+        self.shared.insert(Arc::clone(&settings));
+        settings
+    }
+}
+
+/// What a client that asks for `settings` is told: known, or found out on a server.
+pub(super) async fn welcome(
+    worker: &Rc<Worker>,
+    backend: &Arc<Backend>,
+    settings: &Settings,
+) -> Result<Arc<Welcome>, Refusal> {
+    if let Some(known) = backend.welcomes.lock().get(settings) {
+        return Ok(known);
+    }
+    let mut lease = any_server(worker, backend).await.map_err(Refusal::Trouble)?;
+    let found = try_settings(&mut lease, settings, backend).await;
+    let now = worker.now();
+    match found {
+        Ok(reported) => {
+            lease.put_back(now);
+            let welcome = Arc::new(Welcome { reported, settings: Arc::new(settings.clone()) });
+            backend.welcomes.lock().insert(&welcome);
+            Ok(welcome)
+        }
+        Err(ExchangeError::Refused(_, _, fields)) => {
+            // The SETs were one transaction: none has happened.
+            lease.put_back(now);
+            Err(Refusal::Server(fields))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "could not try startup parameters on a server");
+            lease.close(now);
+            Err(Refusal::Trouble(Trouble::ServerLost))
+        }
+    }
+}
+
+/// A server of the primary, or if that cannot be had of any node.
+async fn any_server(
+    worker: &Rc<Worker>,
+    backend: &Arc<Backend>,
+) -> Result<Lease<Box<Link>>, Trouble> {
+    let mut trouble = Trouble::NoPrimary;
+    for node in backend.cluster.nodes() {
+        let Some(pool) = backend.pool(node.id()) else { continue };
+        if node.id() != NodeId::PRIMARY && backend.pools.len() == 1 {
+            break;
+        }
+        let leased = match pool.checkout(worker.id, worker.now()) {
+            Ok(Checkout::Ready(lease)) => Ok(lease),
+            Ok(Checkout::Wait(ticket)) => ticket.await,
+            Err(error) => Err(error),
+        };
+        match leased {
+            Ok(lease) => match revived(worker, lease, Duration::ZERO) {
+                Some(lease) => return Ok(lease),
+                None => trouble = Trouble::ServerLost,
+            },
+            Err(error) => {
+                // The primary's error is the one to tell.
+                if node.id() == NodeId::PRIMARY {
+                    trouble = Trouble::NoServer(error);
+                }
+            }
+        }
+    }
+    Err(trouble)
+}
+
+/// Makes the server take `settings`, and collects what it reports.
+async fn try_settings(
+    link: &mut Link,
+    settings: &Settings,
+    backend: &Backend,
+) -> Result<Vec<(String, String)>, ExchangeError> {
+    let within = backend.policy.load().timeouts.server_reset_timeout;
+    let server = &mut link.server;
+    let mut reported: Vec<(String, String)> = server.reported.clone();
+    let mut learn = |answer: Vec<(String, String)>| {
+        for (name, value) in answer {
+            match reported.iter_mut().find(|(known, _)| *known == name) {
+                Some(entry) => entry.1 = value,
+                None => reported.push((name, value)),
+            }
+        }
+    };
+    // What another client has left is undone first, so that only `settings` shows.
+    if !server.settings.is_empty() {
+        let mut sql = Vec::new();
+        server.settings.change_sql(&Settings::default(), &mut sql);
+        learn(exchange::run(server, &sql, within).await?.reported);
+        server.settings = Arc::default();
+    }
+    if !settings.is_empty() {
+        let mut sql = Vec::new();
+        Settings::default().change_sql(settings, &mut sql);
+        learn(exchange::run(server, &sql, within).await?.reported);
+        server.settings = Arc::new(settings.clone());
+    }
+    server.statements.set_unnamed(None);
+    reported.retain(|(name, _)| {
+        !matches!(
+            name.as_str(),
+            "application_name" | "in_hot_standby" | "default_transaction_read_only"
+        )
+    });
+    // Whatever node serves the client, writes are possible.
+    reported.push(("in_hot_standby".into(), "off".into()));
+    reported.push(("default_transaction_read_only".into(), "off".into()));
+    Ok(reported)
+}

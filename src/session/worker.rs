@@ -1,0 +1,131 @@
+//! What the sessions of one worker thread share: buffers, caches, counters. Never touched by another thread.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use crate::clock::{Clock, Mono};
+use crate::net::buffer::{Recycler, Scratch};
+use crate::pool::WorkerId;
+use crate::route::Dice;
+use crate::server::statements::Interner;
+use crate::session::clients::{ClientRow, Clients, Summons};
+use crate::sql::{Catalog, Classifier, Verdict};
+use crate::telemetry::WorkerStats;
+
+/// How many exact statement texts a worker's classifier remembers the class of.
+const CLASSIFIER_ENTRIES: usize = 4096;
+
+/// How many prepared statements a worker remembers in each of its two generations.
+const INTERNER_ENTRIES: usize = 2048;
+
+/// Whether the process is being stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Stopping {
+    /// It is not.
+    #[default]
+    No,
+    /// Transactions may end; whoever is between two is told goodbye.
+    Gently,
+    /// At once.
+    Now,
+}
+
+/// One worker thread's share of everything.
+#[derive(Debug)]
+pub struct Worker {
+    /// Which worker.
+    pub(crate) id: WorkerId,
+    pub(crate) clock: Clock,
+    pub(crate) scratch: RefCell<Scratch>,
+    pub(crate) recycler: RefCell<Recycler>,
+    pub(crate) clients: Clients,
+    pub(crate) stopping: Cell<Stopping>,
+    pub(crate) stats: Arc<WorkerStats>,
+    classifier: RefCell<Classifier>,
+    interner: RefCell<Interner>,
+    catalog: Catalog,
+    pub(crate) dice: RefCell<Dice>,
+}
+
+impl Worker {
+    /// A worker. `statement_ids` is shared by all workers.
+    pub fn new(
+        id: WorkerId,
+        clock: Clock,
+        statement_ids: Arc<AtomicU64>,
+        stats: Arc<WorkerStats>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            id,
+            clock,
+            scratch: RefCell::default(),
+            recycler: RefCell::default(),
+            clients: Clients::new(id),
+            stopping: Cell::default(),
+            stats,
+            classifier: RefCell::new(Classifier::new(CLASSIFIER_ENTRIES)),
+            interner: RefCell::new(Interner::new(INTERNER_ENTRIES, statement_ids)),
+            catalog: Catalog::builtin(),
+            dice: RefCell::new(Dice::new(rand::random())),
+        })
+    }
+
+    /// The current instant.
+    #[inline]
+    pub(crate) fn now(&self) -> Mono {
+        self.clock.now()
+    }
+
+    /// What a text is and does.
+    #[inline]
+    pub(crate) fn classify(&self, sql: &[u8]) -> Verdict {
+        self.classifier.borrow_mut().classify(sql, &self.catalog)
+    }
+
+    /// The statement of a Parse message.
+    #[inline]
+    pub(crate) fn intern(
+        &self,
+        query: &[u8],
+        types: &[u8],
+    ) -> Arc<crate::server::statements::Statement> {
+        self.interner.borrow_mut().intern(query, types, |query| self.classify(query))
+    }
+
+    /// Enforces the clients' deadlines.
+    pub fn sweep(&self) {
+        self.clients.sweep(self.now());
+    }
+
+    /// The clients, as they are now.
+    pub fn client_rows(&self) -> Vec<ClientRow> {
+        let mut rows = Vec::with_capacity(self.clients.len());
+        self.clients.each(|client| rows.push(client.row()));
+        rows
+    }
+
+    /// Begins to stop: whoever has nothing to finish is sent away, with `now` everybody.
+    pub fn stop(&self, now: Urgency) {
+        self.stopping.set(match now {
+            Urgency::Gentle => Stopping::Gently,
+            Urgency::Immediate => Stopping::Now,
+        });
+        self.clients.each(|client| client.summon(Summons::Stop));
+    }
+
+    /// Whether the worker stops and has no client left.
+    pub fn is_done(&self) -> bool {
+        self.stopping.get() != Stopping::No && self.clients.len() == 0
+    }
+}
+
+/// How much time clients have when the process stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// Transactions may finish.
+    Gentle,
+    /// None.
+    Immediate,
+}

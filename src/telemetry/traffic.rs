@@ -1,0 +1,66 @@
+//! What one worker has done for one (database, user).
+
+use super::counter::{Counter, Histogram};
+
+/// How many routing reasons can be told apart.
+pub const REASONS: usize = 48;
+
+/// One counter for each reason.
+#[derive(Debug)]
+pub struct Routes([Counter; REASONS]);
+
+impl Default for Routes {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Counter::default()))
+    }
+}
+
+impl Routes {
+    /// The counter of the reason with this index.
+    #[inline]
+    pub fn get(&self, index: usize) -> Option<&Counter> {
+        self.0.get(index)
+    }
+}
+
+/// What one worker has done for one (database, user). Names as in PgBouncer's SHOW STATS.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// Transactions ended; a statement outside a block is one.
+    pub transactions: Histogram,
+    /// Requests answered with ReadyForQuery.
+    pub queries: Histogram,
+    /// Waits for a server, also those that took no time.
+    pub waits: Histogram,
+    /// Bytes from clients.
+    pub received: Counter,
+    /// Bytes to clients.
+    pub sent: Counter,
+    /// Parse messages from clients.
+    pub client_parses: Counter,
+    /// Parse messages sent to servers.
+    pub server_parses: Counter,
+    /// Bind messages from clients.
+    pub binds: Counter,
+    /// Batches by the reason of their route, in the order of the reasons.
+    pub routes: Routes,
+    /// Reads that were run again elsewhere after a replica had failed them.
+    pub replays: Counter,
+    /// Errors of servers that clients were shown.
+    pub errors: Counter,
+    /// Times that a client was pinned to its server.
+    pub pins: Counter,
+}
+
+/// What one worker has done for nobody in particular.
+#[derive(Debug, Default)]
+pub struct WorkerStats {
+    /// Clients that have logged in.
+    pub logins: Counter,
+    /// Log-ins that failed.
+    pub failed_logins: Counter,
+    /// Cancel requests that were passed on.
+    pub cancels: Counter,
+    /// Clients that are connected now.
+    pub clients: Counter,
+}
