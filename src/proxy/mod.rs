@@ -58,7 +58,9 @@ pub struct Proxy {
     directory: Arc<Directory>,
     addresses: Vec<SocketAddr>,
     workers: Vec<WorkerHandle>,
-    /// Acceptor, monitors, janitor: aborted when the proxy stops.
+    /// Aborted when the proxy begins to stop.
+    acceptors: JoinSet<()>,
+    /// Monitors and janitor: aborted when it has stopped.
     tasks: JoinSet<()>,
     clock: Clock,
     grace: Duration,
@@ -95,17 +97,17 @@ impl Proxy {
                     .map_err(StartError::Thread)
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let mut addresses = Vec::new();
+        let (mut addresses, mut acceptors) = (Vec::new(), JoinSet::new());
         for address in &config.listen.address {
             let listener = acceptor::bind(address, config.listen.backlog)
                 .map_err(|error| StartError::Listen(address.clone(), error))?;
             addresses.extend(listener.address());
             let outlets = workers.iter().map(WorkerHandle::outlet).collect();
-            tasks.spawn(acceptor::accept(listener, outlets));
+            acceptors.spawn(acceptor::accept(listener, outlets));
         }
         tasks.spawn(look_after_pools(Arc::clone(&directory)));
         let grace = config.timeouts.shutdown_grace;
-        Ok(Self { directory, addresses, workers, tasks, clock, grace })
+        Ok(Self { directory, addresses, workers, acceptors, tasks, clock, grace })
     }
 
     /// The TCP addresses that clients connect to; ports chosen by the system are real ones here.
@@ -140,7 +142,7 @@ impl Proxy {
     }
 
     async fn stop(mut self, how: Urgency, grace: Duration) {
-        self.tasks.abort_all();
+        self.acceptors.abort_all();
         for worker in &self.workers {
             worker.stop(how);
         }
@@ -159,6 +161,7 @@ impl Proxy {
         for worker in self.workers {
             worker.join().await;
         }
+        self.tasks.abort_all();
     }
 }
 

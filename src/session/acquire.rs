@@ -11,15 +11,15 @@ use crate::pool::{Checkout, Lease, WorkerId};
 use crate::protocol::frontend;
 use crate::route::{self, Facts, Patience, Reason, Route, Target};
 use crate::server::settings::same;
-use crate::session::clients::{Activity, Cancelling};
+use crate::session::clients::{Activity, Cancelling, Summons};
 use crate::session::link::{Link, Passing};
 use crate::session::machine::{Owed, Request};
 use crate::session::pins::Pins;
 use crate::session::portals::Portals;
 use crate::session::respond::Trouble;
 use crate::session::survey::Batch;
-use crate::session::worker::Worker;
-use crate::session::{Attached, Detour, Phase, Replay, Session, Wrote, cleaning};
+use crate::session::worker::{Stopping, Worker};
+use crate::session::{Attached, Batches, Detour, Phase, Replay, Session, Wrote, cleaning};
 use crate::sql::{Class, Isolation};
 
 /// How many dead servers in a row are taken from a pool before the client goes into the queue for a new one.
@@ -180,6 +180,7 @@ impl Session {
                 Replay::Off
             },
             portals: Portals::default(),
+            batches: Batches::None,
             began: now,
             asked: now,
         });
@@ -254,6 +255,10 @@ impl Session {
         self.client.set_activity(Activity::Idle, now, deadline);
         if !self.input.is_empty() {
             self.pending = super::Pending::Look;
+        }
+        if self.worker.stopping.get() != Stopping::No {
+            // It was let finish; now it is its turn to go.
+            self.client.summon(Summons::Stop);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::protocol::{BackendTag, backend};
 use crate::server::statements::Statements;
-use crate::session::machine::{Change, Ledger, Owed, Request};
+use crate::session::machine::{Change, Ledger, Owed, Request, Synthetic};
 use crate::session::names::Names;
 use crate::session::parameters::Parameters;
 
@@ -53,7 +53,14 @@ impl Ledger for Books<'_> {
         }
     }
 
-    fn synthesize(&mut self, message: BackendTag) {
-        backend::bare(self.answers, message);
+    fn synthesize(&mut self, answer: Synthetic) {
+        match answer {
+            Synthetic::CloseComplete => backend::bare(self.answers, BackendTag::CLOSE_COMPLETE),
+            Synthetic::ParseComplete => backend::bare(self.answers, BackendTag::PARSE_COMPLETE),
+            Synthetic::Deallocated(status) => {
+                backend::command_complete(self.answers, b"DEALLOCATE");
+                backend::ready_for_query(self.answers, status);
+            }
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::session::requests::{Requests, Taken};
 use crate::session::respond::Trouble;
 use crate::session::survey::{self, Survey};
 use crate::session::worker::Stopping;
-use crate::session::{Ended, Hold, Phase, Replay, Session, Skip};
+use crate::session::{Batches, Ended, Hold, Phase, Replay, Session, Skip};
 
 /// How much of the client's bytes was used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,6 +198,7 @@ impl Session {
             let taken = requests
                 .take(bytes, position, out)
                 .map_err(|error| Stop::Malformed(error.to_string()))?;
+            attached.batches = Batches::Sent;
             self.answer_at_once();
             match taken {
                 Taken::Bytes(count) => position += count,
@@ -213,14 +214,14 @@ impl Session {
         Ok(Used::Bytes(position))
     }
 
-    /// Whether the next frame may go to the server that the client has. A new batch behind one that a replica
-    /// still works on may be a write: it waits until the server has been given back.
+    /// Whether the next frame may go to the server that the client has. A replica was chosen for one batch: the
+    /// next may be a write, so it waits until the server has been given back.
     fn admit(&self, bytes: &[u8], position: usize) -> Admission {
         let Phase::Attached(attached) = &self.phase else { return Admission::Pass };
         let machine = &attached.lease.machine;
         if attached.node == NodeId::PRIMARY
             || machine.status() != TransactionStatus::Idle
-            || machine.owes_nothing()
+            || attached.batches == Batches::None
             || !machine.at_boundary()
             || attached.lease.passing.to_server > 0
             || !attached.pins.is_empty()

@@ -132,10 +132,20 @@ struct Attached {
     wrote: Wrote,
     replay: Replay,
     portals: Portals,
+    batches: Batches,
     /// When the transaction began, or the server was attached.
     began: Mono,
     /// When the oldest request that is not answered was sent.
     asked: Mono,
+}
+
+/// Whether the batch that the server was chosen for has been sent to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Batches {
+    /// Not yet: what comes next is that batch.
+    None,
+    /// It has: what comes next is another.
+    Sent,
 }
 
 /// Whether a server was sent anything that may write.

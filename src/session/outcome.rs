@@ -1,17 +1,24 @@
 //! What a server has answered: to the client with it, and what follows from it.
 
 use std::task::Context;
+use std::time::Duration;
 
 use crate::clock::Mono;
 use crate::cluster::NodeId;
 use crate::net::buffer::Gather;
-use crate::protocol::TransactionStatus;
+use crate::protocol::error_response::Severity;
+use crate::protocol::{TransactionStatus, backend};
 use crate::session::acquire::Moved;
 use crate::session::books::Books;
 use crate::session::clients::Activity;
+use crate::session::parameters::Commits;
 use crate::session::replies::{Blame, End, Replies, Seen};
 use crate::session::respond::Trouble;
 use crate::session::{Detour, Ended, Hold, Pending, Phase, Replay, Session, Wrote};
+
+/// How long after it was acknowledged a commit may not be flushed yet with `synchronous_commit = off`: three times
+/// the default of `wal_writer_delay` (<https://www.postgresql.org/docs/current/wal-async-commit.html>).
+const LAZY_FLUSH: Duration = Duration::from_millis(600);
 
 impl Session {
     /// Goes over what the server has sent.
@@ -95,9 +102,13 @@ impl Session {
         traffic.queries.record(now.saturating_since(attached.asked));
         if attached.wrote == Wrote::Maybe && attached.node == NodeId::PRIMARY {
             // Read after ReadyForQuery was received: the write had been acknowledged by then.
-            self.last_write = self.worker.now();
+            self.last_write = match self.parameters.commits() {
+                Commits::Flushed => self.worker.now(),
+                Commits::Perhaps => self.worker.now().plus(LAZY_FLUSH),
+            };
         }
         if status == TransactionStatus::Idle {
+            self.parameters.transaction_ended();
             traffic.transactions.record(now.saturating_since(attached.began));
             attached.portals.clear();
             attached.wrote = Wrote::No;
@@ -128,33 +139,12 @@ impl Session {
 
     /// Takes back what a replica could not do and has it done by the primary: the client has seen nothing.
     pub(super) fn replay(&mut self, now: Mono) {
-        let Phase::Attached(mut attached) = std::mem::replace(&mut self.phase, Phase::Detached)
-        else {
-            return;
-        };
-        let Replay::Recorded(mut record) = std::mem::replace(&mut attached.replay, Replay::Off)
-        else {
-            return;
-        };
-        let link = &mut *attached.lease;
-        let mut nothing = Vec::new();
-        let mut books = Books {
-            names: &mut self.names,
-            parameters: &mut self.parameters,
-            statements: &mut link.server.statements,
-            answers: &mut nothing,
-        };
-        link.machine.abandon(&mut books);
-        self.parameters.forget_error();
-        self.client.backend.cluster.end(attached.node);
         // Its answer is still on its way: not worth waiting for.
-        attached.lease.close(now);
-        *self.client.canceler.borrow_mut() = None;
+        let Some(mut record) = self.drop_server(now) else { return };
         record.extend_from_slice(&self.input);
         std::mem::swap(&mut record, &mut self.input);
         self.worker.recycler.borrow_mut().give(&mut record);
         self.detour = Detour::Primary;
-        self.hold = Hold::Nothing;
         self.pending = Pending::Look;
         if let Some(traffic) = self.client.backend.traffic.get(usize::from(self.worker.id.0)) {
             traffic.replays.add(1);
@@ -172,6 +162,57 @@ impl Session {
             self.replay(now);
             return Ok(Moved::Yes);
         }
+        if self.is_lone_read_on_replica() {
+            self.fail_read(now);
+            self.push_to_client(cx)?;
+            return Ok(Moved::Yes);
+        }
         Err(self.dismiss(&Trouble::ServerLost, cx))
+    }
+
+    /// Whether the session has a replica only for one read that the client has seen a part of, up to the end of
+    /// a message: nothing is lost with the server but the rest of the answer.
+    fn is_lone_read_on_replica(&self) -> bool {
+        let Phase::Attached(attached) = &self.phase else { return false };
+        attached.node != NodeId::PRIMARY
+            && attached.pins.is_empty()
+            && attached.lease.machine.is_last_of_batch()
+            && attached.lease.passing.from_server == 0
+    }
+
+    /// Ends a read whose replica has gone with an error that applications know to run again.
+    fn fail_read(&mut self, now: Mono) {
+        self.drop_server(now);
+        self.say(|out| {
+            Trouble::ReplicaLost.encode(Severity::Error, out);
+            backend::ready_for_query(out, TransactionStatus::Idle);
+        });
+        self.become_idle(now);
+    }
+
+    /// Closes a server that cannot be used any more; what it owed has failed.
+    fn drop_server(&mut self, now: Mono) -> Option<Vec<u8>> {
+        let Phase::Attached(mut attached) = std::mem::replace(&mut self.phase, Phase::Detached)
+        else {
+            return None;
+        };
+        let link = &mut *attached.lease;
+        let mut nothing = Vec::new();
+        let mut books = Books {
+            names: &mut self.names,
+            parameters: &mut self.parameters,
+            statements: &mut link.server.statements,
+            answers: &mut nothing,
+        };
+        link.machine.abandon(&mut books);
+        self.parameters.forget_error();
+        self.client.backend.cluster.end(attached.node);
+        attached.lease.close(now);
+        *self.client.canceler.borrow_mut() = None;
+        self.hold = Hold::Nothing;
+        match attached.replay {
+            Replay::Recorded(record) => Some(record),
+            Replay::Off => None,
+        }
     }
 }

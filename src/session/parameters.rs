@@ -12,6 +12,9 @@ use crate::protocol::TransactionStatus;
 use crate::server::settings::{Settings, Value};
 use crate::sql::settings::{Action, Change, Scope};
 
+/// Decides whether a commit is flushed before it is acknowledged.
+const SYNCHRONOUS_COMMIT: &str = "synchronous_commit";
+
 /// What became of a transaction, as far as it is known when its statement completes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Ended {
@@ -30,6 +33,27 @@ pub(crate) struct Parameters {
     current: Arc<Settings>,
     ended: Ended,
     pending: VecDeque<Vec<Change>>,
+    explained: Explained,
+    commits: Commits,
+}
+
+/// Whether the transaction contains statements that are known to set parameters: what the server reports of its
+/// parameters is their doing then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Explained {
+    #[default]
+    No,
+    Yes,
+}
+
+/// Whether commits are known to be flushed before they are acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Commits {
+    /// They are: `synchronous_commit` is at least `local`, as far as the session has a say in it.
+    #[default]
+    Flushed,
+    /// The session or the transaction has set `synchronous_commit`, perhaps to `off`.
+    Perhaps,
 }
 
 /// What the session must do because of a change.
@@ -50,6 +74,8 @@ impl Parameters {
             defaults,
             ended: Ended::default(),
             pending: VecDeque::new(),
+            explained: Explained::No,
+            commits: Commits::Flushed,
         }
     }
 
@@ -61,6 +87,7 @@ impl Parameters {
 
     /// A statement that makes these changes is on its way.
     pub(crate) fn expect(&mut self, changes: Vec<Change>) {
+        self.explained = Explained::Yes;
         self.pending.push_back(changes);
     }
 
@@ -110,6 +137,9 @@ impl Parameters {
 
     /// The server reports a parameter whose change its SQL did not reveal.
     pub(crate) fn observe(&mut self, name: &str, value: &str) {
+        if self.explained == Explained::Yes {
+            return;
+        }
         let name = name.to_ascii_lowercase();
         self.change(&name, Some(Value::Config(value.into())));
     }
@@ -117,6 +147,9 @@ impl Parameters {
     /// ReadyForQuery. The server's parameters are the client's from here on, whatever happened.
     #[inline]
     pub(crate) fn on_ready(&mut self, status: TransactionStatus) -> Outcome {
+        if status == TransactionStatus::Idle {
+            self.explained = Explained::No;
+        }
         if Arc::ptr_eq(&self.current, &self.committed) {
             self.ended = Ended::Committed;
             return Outcome::Known;
@@ -138,7 +171,24 @@ impl Parameters {
         }
     }
 
+    /// Whether the commits of the present transaction are known to be flushed when they are acknowledged. To be
+    /// asked before the transaction is forgotten with [`Parameters::transaction_ended`].
+    pub(crate) fn commits(&self) -> Commits {
+        if self.current.get(SYNCHRONOUS_COMMIT).is_some() { Commits::Perhaps } else { self.commits }
+    }
+
+    /// The transaction has ended: what was set for it alone is gone.
+    #[inline]
+    pub(crate) fn transaction_ended(&mut self) {
+        self.commits = Commits::Flushed;
+    }
+
     fn apply(&mut self, change: Change) {
+        if let Action::Set { name, .. } | Action::Config { name, .. } = &change.action
+            && name == SYNCHRONOUS_COMMIT
+        {
+            self.commits = Commits::Perhaps;
+        }
         if change.scope == Scope::Local {
             return;
         }

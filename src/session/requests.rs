@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::net::buffer::Gather;
 use crate::protocol::frontend::{self, Bind, Named, Object, Parse};
-use crate::protocol::{FrameError, FrontendTag, frame};
+use crate::protocol::{FrameError, FrontendTag, TransactionStatus, frame};
 use crate::server::statements::{ServerName, Statement};
 use crate::session::link::Link;
 use crate::session::machine::{Change, Owed, Request};
@@ -15,6 +15,7 @@ use crate::session::names::Names;
 use crate::session::parameters::Parameters;
 use crate::session::pins::{Pins, Stains};
 use crate::session::portals::Portals;
+use crate::session::survey::{Command, command};
 use crate::session::worker::Worker;
 use crate::session::{Replay, Wrote};
 use crate::sql::{Effects, Verdict, settings};
@@ -119,10 +120,31 @@ impl Requests<'_> {
         self.link.server.statements.set_unnamed(None);
         self.names.forget_unnamed();
         let verdict = self.worker.classify(text);
+        if verdict.effects.contains(Effects::DEALLOCATES) && self.deallocate(verdict, text) {
+            return;
+        }
         self.note(verdict);
         let change = self.note_settings(verdict, text);
         self.link.machine.sent(Owed::forward(Request::Query).with(change));
         out.pass(range.0, range.1);
+    }
+
+    /// DEALLOCATE of a statement that the client has prepared by the protocol: the server does not know it by
+    /// that name. In a failed transaction the server refuses it, and statements of SQL's PREPARE are its own.
+    fn deallocate(&mut self, verdict: Verdict, text: &[u8]) -> bool {
+        if self.link.machine.status() == TransactionStatus::Failed
+            || self.pins.contains(Pins::PREPARED)
+        {
+            return false;
+        }
+        let Some(Command::Deallocate(name)) = command(verdict.effects, text) else { return false };
+        if self.names.get(name.as_bytes()).is_none() {
+            return false;
+        }
+        *self.replay = Replay::Off;
+        self.names.expect(name.as_bytes(), None);
+        self.link.machine.sent(Owed::synthesize(Request::Deallocate).with(Change::Names));
+        true
     }
 
     fn parse(&mut self, parse: Parse<'_>, range: (usize, usize), out: &mut Gather<'_>) {

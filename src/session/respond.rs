@@ -25,6 +25,8 @@ pub(crate) enum Trouble {
     NoPrimary,
     /// The server has gone in the midst of something.
     ServerLost,
+    /// A replica has gone in the midst of an answer to a read.
+    ReplicaLost,
     /// The server said what it may not say.
     ServerOutOfStep(String),
     /// A statement that does not exist.
@@ -77,6 +79,12 @@ impl Trouble {
                 SqlState::CONNECTION_FAILURE,
                 "the server closed the connection unexpectedly".into(),
                 Some("Whether the last statement took effect is not known.".into()),
+                None,
+            ),
+            Self::ReplicaLost => (
+                SqlState::SERIALIZATION_FAILURE,
+                "the replica that ran this read has gone".into(),
+                Some("The session is as it was; the read can be run again.".into()),
                 None,
             ),
             Self::ServerOutOfStep(what) => (SqlState::CONNECTION_FAILURE, what.clone(), None, None),

@@ -60,7 +60,18 @@ pub(crate) trait Ledger {
     /// The request failed, or was skipped because an earlier one failed.
     fn failed(&mut self, owed: Owed);
     /// It is time to answer the client in the server's stead.
-    fn synthesize(&mut self, message: BackendTag);
+    fn synthesize(&mut self, answer: Synthetic);
+}
+
+/// An answer that we give in the server's stead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Synthetic {
+    /// CloseComplete.
+    CloseComplete,
+    /// CommandComplete of DEALLOCATE, and ReadyForQuery with this status.
+    Deallocated(TransactionStatus),
+    /// ParseComplete.
+    ParseComplete,
 }
 
 /// Where a COPY stands. Only one that reads from the client concerns the machine.
@@ -121,6 +132,16 @@ impl Machine {
             && self.batch == Batch::Closed
     }
 
+    /// Whether nothing is owed beyond the present request group, outside a transaction: one ReadyForQuery would
+    /// end it.
+    pub(crate) fn is_last_of_batch(&self) -> bool {
+        let groups = self.owed.iter().filter(|owed| owed.request.ends_with_ready()).count();
+        groups == 1
+            && self.status == TransactionStatus::Idle
+            && self.batch == Batch::Closed
+            && self.copy == Copy::None
+    }
+
     /// Whether the server has answered everything.
     #[inline]
     pub(crate) fn owes_nothing(&self) -> bool {
@@ -165,7 +186,7 @@ impl Machine {
                     return;
                 }
             }
-            Request::Query | Request::FunctionCall => {}
+            Request::Query | Request::Deallocate | Request::FunctionCall => {}
             Request::Bind
             | Request::Close
             | Request::DescribePortal
@@ -268,8 +289,13 @@ impl Machine {
     pub(crate) fn drain(&mut self, ledger: &mut impl Ledger) {
         while let Some(head) = self.owed.front() {
             match (head.fate, head.request) {
-                (Fate::Synthesize, Request::Parse) => ledger.synthesize(BackendTag::PARSE_COMPLETE),
-                (Fate::Synthesize, _) => ledger.synthesize(BackendTag::CLOSE_COMPLETE),
+                (Fate::Synthesize, Request::Parse) => {
+                    ledger.synthesize(Synthetic::ParseComplete);
+                }
+                (Fate::Synthesize, Request::Deallocate) => {
+                    ledger.synthesize(Synthetic::Deallocated(self.status));
+                }
+                (Fate::Synthesize, _) => ledger.synthesize(Synthetic::CloseComplete),
                 (_, Request::CopyEnd) => {}
                 _ => return,
             }

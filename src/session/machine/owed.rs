@@ -12,6 +12,8 @@ pub(crate) enum Request {
     Close,
     /// CopyDone or CopyFail that was sent before the server asked for data. Nothing answers it.
     CopyEnd,
+    /// A Query of DEALLOCATE that names a statement of the client's own, answered without the server.
+    Deallocate,
     /// Describe of a portal.
     DescribePortal,
     /// Describe of a statement.

@@ -6,7 +6,7 @@ use crate::server::statements::StatementId;
 struct Log {
     completed: Vec<Request>,
     failed: Vec<Request>,
-    synthesized: Vec<BackendTag>,
+    synthesized: Vec<Synthetic>,
 }
 
 impl Ledger for Log {
@@ -16,8 +16,8 @@ impl Ledger for Log {
     fn failed(&mut self, owed: Owed) {
         self.failed.push(owed.request);
     }
-    fn synthesize(&mut self, message: BackendTag) {
-        self.synthesized.push(message);
+    fn synthesize(&mut self, answer: Synthetic) {
+        self.synthesized.push(answer);
     }
 }
 
@@ -131,13 +131,13 @@ fn our_answers_keep_their_place() {
     let (mut machine, mut log) = (Machine::default(), Log::default());
     machine.sent(Owed::synthesize(Request::Parse));
     machine.drain(&mut log);
-    assert_eq!(log.synthesized, [BackendTag::PARSE_COMPLETE]);
+    assert_eq!(log.synthesized, [Synthetic::ParseComplete]);
     send(&mut machine, &[Request::Bind]);
     machine.sent(Owed::synthesize(Request::Close));
     machine.drain(&mut log);
     assert_eq!(log.synthesized.len(), 1, "CloseComplete must wait for BindComplete");
     forward(&mut machine, &mut log, &[(BackendTag::BIND_COMPLETE, b"")]);
-    assert_eq!(log.synthesized, [BackendTag::PARSE_COMPLETE, BackendTag::CLOSE_COMPLETE]);
+    assert_eq!(log.synthesized, [Synthetic::ParseComplete, Synthetic::CloseComplete]);
 }
 
 #[test]
