@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
-use tokio::task::LocalSet;
 
 use crate::clock::Clock;
 use crate::net::Socket;
@@ -147,7 +146,6 @@ impl Handle {
         statement_ids: &Arc<AtomicU64>,
         clock: Clock,
     ) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let clients = Arc::new(AtomicUsize::new(0));
         let stats = Arc::new(WorkerStats::default());
         let sender = inbox.senders.get(usize::from(inbox.id.0)).cloned();
@@ -161,7 +159,7 @@ impl Handle {
         };
         let thread = std::thread::Builder::new()
             .name(format!("worker-{}", inbox.id.0))
-            .spawn(move || LocalSet::new().block_on(&runtime, resident.run(inbox)))?;
+            .spawn(move || resident.live(inbox))?;
         Ok(Self { sender, clients, stats, thread })
     }
 
@@ -196,6 +194,17 @@ struct Resident {
 }
 
 impl Resident {
+    /// The thread's life. A [`tokio::runtime::LocalRuntime`] cannot leave the thread that made it.
+    fn live(self, inbox: Inbox) {
+        let made = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build_local(tokio::runtime::LocalOptions::default());
+        match made {
+            Ok(runtime) => runtime.block_on(self.run(inbox)),
+            Err(error) => tracing::error!(%error, "cannot make a worker's runtime"),
+        }
+    }
+
     async fn run(self, inbox: Inbox) {
         let Inbox { id, mut receiver, senders } = inbox;
         let worker = Worker::new(id, self.clock, self.statement_ids, self.stats);

@@ -1,5 +1,6 @@
 //! Getting a server for a batch, and giving it back.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -45,7 +46,7 @@ impl Session {
             Target::Refuse => return Err(Trouble::NoReplica),
             Target::WaitFresh { required } => {
                 let cluster = &self.client.backend.cluster;
-                let deadline = now.plus(self.client.backend.policy.load().routing.read_wait);
+                let deadline = now.plus(self.policy.routing.read_wait);
                 self.phase = Phase::WaitingFresh(cluster.wait_fresh(required, deadline));
                 self.client.set_activity(Activity::WaitingForReplica, now, Mono::MAX);
                 return Ok(());
@@ -65,7 +66,7 @@ impl Session {
         if self.detour == Detour::Primary {
             return Route { target: Target::Primary, reason: Reason::NoReplica };
         }
-        let policy = backend.policy.load();
+        let policy = &self.policy;
         if policy.mode == PoolMode::Session {
             return Route { target: Target::Primary, reason: Reason::PinnedSessionMode };
         }
@@ -99,8 +100,8 @@ impl Session {
     }
 
     fn check_out(&mut self, node: NodeId, reason: Reason, now: Mono) -> Result<(), Trouble> {
-        let backend = Arc::clone(&self.client.backend);
-        let Some(pool) = backend.pool(node) else { return Err(Trouble::NoReplica) };
+        let client = Rc::clone(&self.client);
+        let Some(pool) = client.backend.pool(node) else { return Err(Trouble::NoReplica) };
         for _ in 0..DEAD_SERVERS {
             match pool.checkout(self.worker.id, now).map_err(Trouble::NoServer)? {
                 Checkout::Ready(lease) => {
@@ -110,11 +111,8 @@ impl Session {
                     }
                 }
                 Checkout::Wait(ticket) => {
-                    let deadline = backend
-                        .policy
-                        .load()
-                        .query_wait_timeout
-                        .map_or(Mono::MAX, |limit| now.plus(limit));
+                    let limit = self.policy.query_wait_timeout;
+                    let deadline = limit.map_or(Mono::MAX, |limit| now.plus(limit));
                     self.phase = Phase::Waiting(ticket, node, reason);
                     self.client.set_activity(Activity::Waiting, now, deadline);
                     return Ok(());
@@ -159,7 +157,7 @@ impl Session {
         if let Some(traffic) = backend.traffic.get(usize::from(self.worker.id.0)) {
             traffic.waits.record(now.saturating_since(waiting_since));
         }
-        let policy = backend.policy.load();
+        let policy = &self.policy;
         let link = &mut *lease;
         link.passing = Passing::default();
         self.bring_up_to_date(link, policy.limits.max_prepared_statements);
@@ -213,7 +211,7 @@ impl Session {
     #[inline]
     pub(super) fn release_if_done(&mut self, now: Mono) -> Moved {
         let Phase::Attached(attached) = &self.phase else { return Moved::No };
-        let limit = self.client.backend.policy.load().limits.client_write_buffer;
+        let limit = self.policy.limits.client_write_buffer;
         if !attached.lease.is_settled()
             || !attached.pins.is_empty()
             || matches!(self.client.cancelling.get(), Cancelling::Yes(_))
@@ -241,7 +239,7 @@ impl Session {
         } else if lease.stains.is_empty() {
             lease.put_back(now);
         } else {
-            let within = backend.policy.load().timeouts.server_reset_timeout;
+            let within = self.policy.timeouts.server_reset_timeout;
             cleaning::clean(&self.worker, lease, within);
         }
         *self.client.canceler.borrow_mut() = None;
@@ -250,7 +248,7 @@ impl Session {
 
     /// The client has nothing to do with any server.
     pub(super) fn become_idle(&mut self, now: Mono) {
-        let idle = self.client.backend.policy.load().timeouts.client_idle_timeout;
+        let idle = self.policy.timeouts.client_idle_timeout;
         let deadline = idle.map_or(Mono::MAX, |limit| now.plus(limit));
         self.client.set_activity(Activity::Idle, now, deadline);
         if !self.input.is_empty() {
@@ -264,14 +262,14 @@ impl Session {
 
     /// When a statement that was sent at `asked` in a transaction that began at `began` takes too long.
     pub(super) fn busy_deadline(&self, began: Mono, asked: Mono) -> Mono {
-        let timeouts = &self.client.backend.policy.load().timeouts;
+        let timeouts = &self.policy.timeouts;
         let query = timeouts.query_timeout.map_or(Mono::MAX, |limit| asked.plus(limit));
         let transaction = timeouts.transaction_timeout.map_or(Mono::MAX, |limit| began.plus(limit));
         query.min(transaction)
     }
 
     fn check_delay(&self) -> std::time::Duration {
-        self.client.backend.policy.load().server_check_delay
+        self.policy.server_check_delay
     }
 
     fn count_route(&self, reason: Reason) {

@@ -1,6 +1,7 @@
 //! Where the sessions of one (database, user) get their servers: a cluster, and a pool for each of its nodes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -43,8 +44,9 @@ pub struct Backend {
     pub cluster: Arc<Cluster>,
     /// How to reach each node, in the order of the cluster's nodes.
     pub targets: Box<[Arc<Target>]>,
-    /// The settings.
-    pub policy: ArcSwap<Policy>,
+    policy: ArcSwap<Policy>,
+    /// Counts the changes of `policy`: cheaper to look at than the policy itself.
+    policy_version: AtomicU32,
     /// What each worker has done, in the order of the workers.
     pub traffic: Box<[Traffic]>,
     /// A pool for each node.
@@ -52,7 +54,50 @@ pub struct Backend {
     pub(crate) welcomes: Mutex<Welcomes>,
 }
 
+/// What a [`Backend`] consists of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) database: Box<str>,
+    pub(crate) user: Box<str>,
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) targets: Box<[Arc<Target>]>,
+    pub(crate) policy: Policy,
+    pub(crate) workers: usize,
+    pub(crate) pools: Box<[Arc<Pool<Box<Link>>>]>,
+}
+
 impl Backend {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            database: parts.database,
+            user: parts.user,
+            cluster: parts.cluster,
+            targets: parts.targets,
+            policy: ArcSwap::from_pointee(parts.policy),
+            policy_version: AtomicU32::new(0),
+            traffic: (0..parts.workers).map(|_| Traffic::default()).collect(),
+            pools: parts.pools,
+            welcomes: Mutex::default(),
+        }
+    }
+
+    /// The settings as they are now.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.policy.load_full()
+    }
+
+    /// Replaces the settings; sessions go by them from their next wake-up on.
+    pub fn set_policy(&self, policy: Policy) {
+        self.policy.store(Arc::new(policy));
+        self.policy_version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Changes whenever the settings do.
+    #[inline]
+    pub(crate) fn policy_version(&self) -> u32 {
+        self.policy_version.load(Ordering::Acquire)
+    }
+
     /// The pool of `node`.
     #[inline]
     pub(crate) fn pool(&self, node: NodeId) -> Option<&Arc<Pool<Box<Link>>>> {

@@ -59,7 +59,7 @@ pub(super) enum Delivery {
 
 /// Sends one cancel request and waits until the server has closed the connection.
 pub(super) async fn send(client: &Client, canceler: &Arc<Canceler>) -> Delivery {
-    let patience = client.backend.policy.load().timeouts.cancel_timeout;
+    let patience = client.backend.policy().timeouts.cancel_timeout;
     match canceler.cancel(patience).await {
         Ok(()) => Delivery::Closed,
         Err(error) => {

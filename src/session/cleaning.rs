@@ -25,7 +25,7 @@ pub(super) fn abandon(worker: &Rc<Worker>, client: &Rc<Client>, attached: Attach
         && lease.partial.is_empty()
         && lease.to_server.is_empty();
     if is_at_rest && client.cancelling.get() == Cancelling::No {
-        clean(worker, lease, client.backend.policy.load().timeouts.server_reset_timeout);
+        clean(worker, lease, client.backend.policy().timeouts.server_reset_timeout);
         return;
     }
     if lease.machine.owes_nothing() {

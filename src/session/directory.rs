@@ -14,11 +14,10 @@ use crate::config::{AuthMethod, Config, Database, PoolSize, User};
 use crate::pool::{Budget, Connector, Limits, Permit, Pool, WorkerId};
 use crate::protocol::Version;
 use crate::server::{Endpoint, Target};
-use crate::session::backend::{Backend, Policy};
+use crate::session::backend::{Backend, Parts, Policy};
 use crate::session::connect::Opening;
 use crate::session::link::Link;
 pub use crate::session::startup::Doors;
-use crate::telemetry::Traffic;
 
 /// Gives openings to workers: the way from a pool, which may be asked on any thread, to a runtime.
 pub trait Openers: Send + Sync {
@@ -255,16 +254,15 @@ impl Directory {
                 Pool::new(limits(config, size), budgets, Box::new(opener))
             })
             .collect();
-        Backend {
+        Backend::new(Parts {
             database: database.into(),
             user: user.into(),
             cluster: Arc::clone(&prepared.cluster),
             targets,
-            policy: ArcSwap::from_pointee(policy(config, &prepared.database, size)),
-            traffic: (0..self.workers).map(|_| Traffic::default()).collect(),
+            policy: policy(config, &prepared.database, size),
+            workers: self.workers,
             pools,
-            welcomes: Mutex::default(),
-        }
+        })
     }
 
     /// Upkeep of all pools; to be called a few times per second.

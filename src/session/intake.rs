@@ -102,7 +102,7 @@ impl Session {
         if self.worker.stopping.get() != Stopping::No {
             return Err(self.dismiss(&Trouble::Shutdown, cx));
         }
-        let limit = self.client.backend.policy.load().limits.max_statement_inspect;
+        let limit = self.policy.limits.max_statement_inspect;
         let survey = match survey::survey(&self.worker, &self.names, bytes, limit) {
             Ok(survey) => survey,
             Err(error) => return Err(self.dismiss(&Trouble::Protocol(error.to_string()), cx)),
@@ -166,7 +166,7 @@ impl Session {
         out: &mut Gather<'_>,
         now: Mono,
     ) -> Result<Used, Stop> {
-        let inspect_limit = self.client.backend.policy.load().limits.max_statement_inspect;
+        let inspect_limit = self.policy.limits.max_statement_inspect;
         let mut position = 0;
         while position < bytes.len() {
             if let Admission::Hold = self.admit(bytes, position) {

@@ -57,6 +57,7 @@ use crate::protocol::TransactionStatus;
 use crate::protocol::backend::{backend_key_data, ready_for_query};
 use crate::route::{Patience, Reason};
 use crate::server::settings::Settings;
+use backend::Policy;
 use clients::Client;
 use link::Link;
 use names::Names;
@@ -74,6 +75,7 @@ pub(crate) struct Session {
     /// What the client has sent and no server has been given.
     input: Vec<u8>,
     pending: Pending,
+    well: Well,
     skip: Skip,
     to_client: Backlog,
     names: Names,
@@ -85,6 +87,8 @@ pub(crate) struct Session {
     detour: Detour,
     hold: Hold,
     phase: Phase,
+    policy: Arc<Policy>,
+    policy_version: u32,
 }
 
 /// Whether `input` is worth another look without more bytes.
@@ -94,6 +98,15 @@ enum Pending {
     More,
     /// Something has changed since it was looked at.
     Look,
+}
+
+/// Whether the client's socket may have something to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Well {
+    /// It was empty when it was last looked at in this wake-up, and will wake the session when it is not.
+    Dry,
+    /// It may.
+    Unknown,
 }
 
 /// What the client sends that must be ignored.
@@ -209,11 +222,15 @@ impl Session {
         ready_for_query(&mut greeting, TransactionStatus::Idle);
         let mut to_client = Backlog::default();
         to_client.queue(&mut worker.recycler.borrow_mut()).extend_from_slice(&greeting);
+        let policy_version = client.backend.policy_version();
         Self {
             worker: Rc::clone(worker),
+            policy: client.backend.policy(),
+            policy_version,
             client,
             stream,
             pending: if buffer.is_empty() { Pending::More } else { Pending::Look },
+            well: Well::Unknown,
             input: buffer,
             skip: Skip::Nothing,
             to_client,

@@ -1,5 +1,6 @@
 //! What others ask of a session, and how it ends.
 
+use std::sync::Arc;
 use std::task::Context;
 
 use crate::clock::Mono;
@@ -42,7 +43,7 @@ impl Session {
         cx: &mut Context<'_>,
         now: Mono,
     ) -> Result<Moved, Ended> {
-        let policy = self.client.backend.policy.load_full();
+        let policy = Arc::clone(&self.policy);
         let limits = &policy.timeouts;
         let trouble = match (&self.phase, self.client.activity.get()) {
             (Phase::Waiting(..), _) => {

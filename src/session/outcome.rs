@@ -116,7 +116,7 @@ impl Session {
         }
         self.client.pinned.set(attached.pins.reason());
         if attached.lease.machine.owes_nothing() {
-            let timeouts = &self.client.backend.policy.load().timeouts;
+            let timeouts = &self.policy.timeouts;
             let (activity, limit) = match status {
                 TransactionStatus::Idle => (Activity::Idle, timeouts.client_idle_timeout),
                 TransactionStatus::InTransaction | TransactionStatus::Failed => {

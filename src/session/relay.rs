@@ -18,7 +18,7 @@ use crate::clock::Mono;
 use crate::net::buffer::SCRATCH_LEN;
 use crate::route::Patience;
 use crate::session::acquire::Moved;
-use crate::session::{Ended, Hold, Pending, Phase, Session};
+use crate::session::{Ended, Hold, Pending, Phase, Session, Well};
 
 /// Reads per wake-up.
 const TURNS: usize = 16;
@@ -37,6 +37,12 @@ impl Session {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         self.client.set_waker(cx.waker());
         let now = self.worker.now();
+        self.well = Well::Unknown;
+        let version = self.client.backend.policy_version();
+        if version != self.policy_version {
+            self.policy = self.client.backend.policy();
+            self.policy_version = version;
+        }
         for _ in 0..TURNS {
             match self.turn(cx, now) {
                 Ok(Moved::Yes) => {}
@@ -92,7 +98,7 @@ impl Session {
             self.restore(input, consumed);
             return Ok(Moved::Yes);
         }
-        if !self.wants_input() {
+        if self.well == Well::Dry || !self.wants_input() {
             return Ok(Moved::No);
         }
         if self.input.is_empty() { self.read_fresh(cx, now) } else { self.read_more(cx, now) }
@@ -117,7 +123,10 @@ impl Session {
         let mut scratch = worker.scratch.borrow_mut();
         let scratch = &mut *scratch;
         let count = match self.stream.poll_read(cx, &mut scratch.read) {
-            Poll::Pending => return Ok(Moved::No),
+            Poll::Pending => {
+                self.well = Well::Dry;
+                return Ok(Moved::No);
+            }
             Poll::Ready(Ok(count)) => count,
             Poll::Ready(Err(error)) => return Err(Ended::ClientSocket(error)),
         };
@@ -131,22 +140,22 @@ impl Session {
         Ok(Moved::Yes)
     }
 
-    /// An incomplete frame is there: the rest is read behind it.
+    /// An incomplete frame is there, or a batch that waits: what comes is put behind it.
     pub(super) fn read_more(&mut self, cx: &mut Context<'_>, now: Mono) -> Result<Moved, Ended> {
-        let len = self.input.len();
-        self.input.resize(len + SCRATCH_LEN / 2, 0);
-        let space = self.input.get_mut(len..).unwrap_or_default();
-        let polled = self.stream.poll_read(cx, space);
-        let count = match &polled {
-            Poll::Ready(Ok(count)) => *count,
-            Poll::Ready(Err(_)) | Poll::Pending => 0,
-        };
-        self.input.truncate(len + count);
-        match polled {
-            Poll::Pending => return Ok(Moved::No),
-            Poll::Ready(Ok(0)) => return Err(Ended::Client),
-            Poll::Ready(Err(error)) => return Err(Ended::ClientSocket(error)),
-            Poll::Ready(Ok(count)) => self.count_received(count),
+        let worker = Rc::clone(&self.worker);
+        {
+            let mut scratch = worker.scratch.borrow_mut();
+            let count = match self.stream.poll_read(cx, &mut scratch.read) {
+                Poll::Pending => {
+                    self.well = Well::Dry;
+                    return Ok(Moved::No);
+                }
+                Poll::Ready(Ok(0)) => return Err(Ended::Client),
+                Poll::Ready(Ok(count)) => count,
+                Poll::Ready(Err(error)) => return Err(Ended::ClientSocket(error)),
+            };
+            self.count_received(count);
+            self.input.extend_from_slice(scratch.read.get(..count).unwrap_or_default());
         }
         if matches!(self.phase, Phase::Waiting(..) | Phase::WaitingFresh(_)) {
             return Ok(Moved::Yes);
@@ -183,42 +192,26 @@ impl Session {
             // A failure shows when the server is read.
             let _ = link.send(&[], &worker.recycler, cx);
         }
-        let limit = self.client.backend.policy.load().limits.client_write_buffer;
+        let limit = self.policy.limits.client_write_buffer;
         if self.to_client.waiting() > limit {
             return Ok(Moved::No);
         }
         let mut scratch = worker.scratch.borrow_mut();
         let scratch = &mut *scratch;
-        let kept = link.partial.len();
-        let polled = if kept == 0 {
-            link.server.stream.poll_read(cx, &mut scratch.read)
-        } else {
-            link.partial.resize(kept + SCRATCH_LEN, 0);
-            let space = link.partial.get_mut(kept..).unwrap_or_default();
-            link.server.stream.poll_read(cx, space)
-        };
-        let count = match &polled {
-            Poll::Ready(Ok(count)) => *count,
-            Poll::Ready(Err(_)) | Poll::Pending => 0,
-        };
-        if kept > 0 {
-            link.partial.truncate(kept + count);
-        }
-        match polled {
+        let count = match link.server.stream.poll_read(cx, &mut scratch.read) {
             Poll::Pending => return Ok(self.release_if_done(now)),
             Poll::Ready(Ok(0) | Err(_)) => return self.server_has_gone(cx, now),
-            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Ok(count)) => count,
+        };
+        let bytes = scratch.read.get(..count).unwrap_or_default();
+        if link.partial.is_empty() {
+            return self.take_replies(bytes, &mut scratch.write, cx, now);
         }
-        if kept == 0 {
-            let bytes = scratch.read.get(..count).unwrap_or_default();
-            self.take_replies(bytes, &mut scratch.write, cx, now)
-        } else {
-            let bytes = std::mem::take(&mut link.partial);
-            let moved = self.take_replies(&bytes, &mut scratch.write, cx, now);
-            let mut bytes = bytes;
-            worker.recycler.borrow_mut().give(&mut bytes);
-            moved
-        }
+        link.partial.extend_from_slice(bytes);
+        let mut bytes = std::mem::take(&mut link.partial);
+        let moved = self.take_replies(&bytes, &mut scratch.write, cx, now);
+        worker.recycler.borrow_mut().give(&mut bytes);
+        moved
     }
 
     pub(super) fn push_to_client(&mut self, cx: &mut Context<'_>) -> Result<(), Ended> {

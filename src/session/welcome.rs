@@ -138,7 +138,7 @@ async fn try_settings(
     settings: &Settings,
     backend: &Backend,
 ) -> Result<Vec<(String, String)>, ExchangeError> {
-    let within = backend.policy.load().timeouts.server_reset_timeout;
+    let within = backend.policy().timeouts.server_reset_timeout;
     let server = &mut link.server;
     let mut reported: Vec<(String, String)> = server.reported.clone();
     let mut learn = |answer: Vec<(String, String)>| {
