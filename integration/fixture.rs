@@ -4,6 +4,7 @@ use std::{
     path::{Path, PathBuf},
     process::Output,
     sync::OnceLock,
+    time::Duration,
 };
 
 use pglagoon::demo::{Cluster, ClusterBuilder, Installation, Search};
@@ -57,6 +58,20 @@ pub(crate) async fn client(url: &str) -> Client {
     client
 }
 
+/// Asks until there is an answer. What is waited for comes within a minute, or the test fails.
+pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let answer = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let answer = tokio::time::timeout(Duration::from_mins(1), answer).await;
+    answer.unwrap_or_else(|_| panic!("waited for {what} in vain"))
+}
+
 /// A name that no other test of this run uses, for a table in the shared cluster.
 pub(crate) fn unique(what: &str) -> String {
     format!("{what}_{:016x}", rand::random::<u64>())
@@ -105,6 +120,14 @@ macro_rules! at_each_door {
             #[tokio::test]
             async fn direct_on_18() {
                 super::$name(&crate::fixture::shared_cluster(18).await.primary().url()).await;
+            }
+            #[tokio::test]
+            async fn pooled_on_15() {
+                super::$name(&crate::pooler::shared_pooler(15).await.url()).await;
+            }
+            #[tokio::test]
+            async fn pooled_on_18() {
+                super::$name(&crate::pooler::shared_pooler(18).await.url()).await;
             }
         }
     )+};

@@ -16,4 +16,5 @@ mod drivers;
 mod fixture;
 mod login;
 mod monitor;
+mod pooler;
 mod programs;
