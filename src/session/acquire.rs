@@ -6,9 +6,9 @@ use std::task::{Context, Poll};
 
 use crate::clock::Mono;
 use crate::cluster::{NodeId, Usable};
-use crate::config::PoolMode;
+use crate::config::{NoReplica, PoolMode};
 use crate::net::Liveness;
-use crate::pool::{Checkout, Lease, WorkerId};
+use crate::pool::{Checkout, Lease, WaitError, WorkerId};
 use crate::protocol::frontend;
 use crate::route::{self, Facts, Patience, Reason, Route, Target};
 use crate::server::settings::same;
@@ -53,7 +53,34 @@ impl Session {
             }
         };
         self.count_route(route.reason);
-        self.check_out(node, route.reason, now)
+        match self.check_out(node, route.reason, now) {
+            Ok(()) => Ok(()),
+            Err(trouble) => {
+                self.turn_to_primary(node, trouble)?;
+                self.acquire(batch, patience, now)
+            }
+        }
+    }
+
+    /// A replica that cannot be had is no reason to refuse a read that the primary may answer.
+    ///
+    /// # Errors
+    ///
+    /// `trouble`, if there is no way out.
+    fn turn_to_primary(&mut self, node: NodeId, trouble: Trouble) -> Result<(), Trouble> {
+        let is_replica_lost = match &trouble {
+            Trouble::NoServer(error) => !matches!(error, WaitError::QueueFull),
+            other => matches!(other, Trouble::ServerLost),
+        };
+        if node == NodeId::PRIMARY
+            || !is_replica_lost
+            || self.policy.routing.no_replica == NoReplica::Error
+        {
+            return Err(trouble);
+        }
+        self.phase = Phase::Detached;
+        self.detour = Detour::Primary;
+        Ok(())
     }
 
     /// Whether the node that is configured as the primary is known not to be one.
@@ -132,12 +159,17 @@ impl Session {
         let (node, reason, since) = (*node, *reason, ticket.since());
         match std::pin::Pin::new(ticket).poll(cx) {
             Poll::Pending => Ok(Moved::No),
-            Poll::Ready(Err(error)) => Err(Trouble::NoServer(error)),
+            Poll::Ready(Err(error)) => {
+                self.turn_to_primary(node, Trouble::NoServer(error))?;
+                Ok(Moved::Yes)
+            }
             Poll::Ready(Ok(lease)) => {
                 self.phase = Phase::Detached;
                 match revived(&self.worker, lease, self.check_delay()) {
                     Some(lease) => self.attach(lease, node, reason, (since, now)),
-                    None => self.check_out(node, reason, now)?,
+                    None => self
+                        .check_out(node, reason, now)
+                        .or_else(|trouble| self.turn_to_primary(node, trouble))?,
                 }
                 Ok(Moved::Yes)
             }
@@ -161,7 +193,8 @@ impl Session {
         let link = &mut *lease;
         link.passing = Passing::default();
         self.bring_up_to_date(link, policy.limits.max_prepared_statements);
-        let is_replayable = node != NodeId::PRIMARY && reason == Reason::Read;
+        let is_replayable =
+            node != NodeId::PRIMARY && matches!(reason, Reason::Read | Reason::ReadOnlyTransaction);
         let pins = match policy.mode {
             PoolMode::Session => Pins::SESSION_MODE,
             PoolMode::Transaction => Pins::empty(),

@@ -138,6 +138,7 @@ impl Session {
     ) -> Result<Used, Ended> {
         let mut out = Gather::new(bytes, mixed);
         let outcome = self.pass_requests(bytes, &mut out, now);
+        self.answer_at_once();
         let (used, trouble) = match outcome {
             Ok(used) => (used, None),
             Err(passed) => (Used::Stop(0), Some(passed)),
@@ -199,7 +200,6 @@ impl Session {
                 .take(bytes, position, out)
                 .map_err(|error| Stop::Malformed(error.to_string()))?;
             attached.batches = Batches::Sent;
-            self.answer_at_once();
             match taken {
                 Taken::Bytes(count) => position += count,
                 Taken::Drop(size) => {
@@ -233,12 +233,21 @@ impl Session {
         if is_sync { Admission::Pass } else { Admission::Hold }
     }
 
-    /// Emits what has become due at the client because of a request that needs no server.
-    pub(super) fn answer_at_once(&mut self) {
+    /// Emits what has become due at the client because of a request that needs no server. As long as the batch
+    /// may have to run on another one that waits for the server's first answer, if there will be one.
+    fn answer_at_once(&mut self) {
         let Phase::Attached(attached) = &mut self.phase else { return };
         let recycler = &mut *self.worker.recycler.borrow_mut();
         let link = &mut *attached.lease;
+        if matches!(attached.replay, Replay::Recorded(_)) && link.machine.awaits_server() {
+            return;
+        }
         if link.machine.is_answer_due() {
+            if let Replay::Recorded(mut record) =
+                std::mem::replace(&mut attached.replay, Replay::Off)
+            {
+                recycler.give(&mut record);
+            }
             let mut books = Books {
                 names: &mut self.names,
                 parameters: &mut self.parameters,

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+use crate::protocol::frontend::{self, Parse};
+use crate::protocol::{FrontendTag, frame};
 use crate::server::statements::Statement;
 
 /// Statements by a client's names for them.
@@ -77,6 +79,21 @@ impl Names {
         self.unnamed = None;
     }
 
+    /// The batch in `frames` is to be sent once more: what it has named so far is not named yet.
+    pub(crate) fn forget_parsed(&mut self, frames: &[u8]) {
+        let mut rest = frames;
+        while let Ok(Some(header)) = frame::header(rest)
+            && let Some((whole, others)) = rest.split_at_checked(header.size)
+        {
+            if FrontendTag(header.tag) == FrontendTag::PARSE
+                && let Ok(parse) = Parse::read(frontend::body(whole))
+            {
+                self.remove(parse.name);
+            }
+            rest = others;
+        }
+    }
+
     /// DEALLOCATE of one name. Returns whether there was such a statement.
     pub(crate) fn remove(&mut self, name: &[u8]) -> bool {
         self.named.as_mut().is_some_and(|named| named.remove(name).is_some())
@@ -114,6 +131,22 @@ mod tests {
         assert!(id(&names, b"a").is_none());
         names.roll_back();
         assert!(id(&names, b"a").is_some(), "a Close that was skipped has closed nothing");
+    }
+
+    #[test]
+    fn a_batch_that_is_sent_again_names_its_statements_again() {
+        let mut names = Names::default();
+        for name in [b"kept".as_slice(), b"new", b"other"] {
+            names.expect(name, Some(statement(b"select 1")));
+            names.commit();
+        }
+        let mut batch = Vec::new();
+        frontend::parse(&mut batch, b"new", b"select 1", &[0, 0]);
+        frontend::describe(&mut batch, frontend::Object::Statement, b"other");
+        frontend::parse(&mut batch, b"never", b"select 2", &[0, 0]);
+        names.forget_parsed(&batch);
+        assert!(id(&names, b"new").is_none());
+        assert!(id(&names, b"kept").is_some() && id(&names, b"other").is_some());
     }
 
     #[test]

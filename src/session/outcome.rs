@@ -7,12 +7,12 @@ use crate::clock::Mono;
 use crate::cluster::NodeId;
 use crate::net::buffer::Gather;
 use crate::protocol::error_response::Severity;
-use crate::protocol::{TransactionStatus, backend};
+use crate::protocol::{SqlState, TransactionStatus, backend};
 use crate::session::acquire::Moved;
 use crate::session::books::Books;
 use crate::session::clients::Activity;
 use crate::session::parameters::Commits;
-use crate::session::replies::{Blame, End, Replies, Seen};
+use crate::session::replies::{End, Replies, Seen};
 use crate::session::respond::Trouble;
 use crate::session::{Detour, Ended, Hold, Pending, Phase, Replay, Session, Wrote};
 
@@ -60,11 +60,9 @@ impl Session {
             }
             attached.lease.partial.extend_from_slice(bytes.get(used..).unwrap_or_default());
         }
-        if let Some(error) = seen.error
-            && error.blame == Blame::Replica
-            && matches!(attached.replay, Replay::Recorded(_))
-        {
-            tracing::debug!(code = error.code.as_str(), "running a read again on the primary");
+        if seen.is_replicas_fault() && matches!(attached.replay, Replay::Recorded(_)) {
+            let code = seen.error.map_or(SqlState::ADMIN_SHUTDOWN, |error| error.code);
+            tracing::debug!(code = code.as_str(), "running a read again on the primary");
             self.replay(now);
             return Ok(Moved::Yes);
         }
@@ -141,6 +139,7 @@ impl Session {
     pub(super) fn replay(&mut self, now: Mono) {
         // Its answer is still on its way: not worth waiting for.
         let Some(mut record) = self.drop_server(now) else { return };
+        self.names.forget_parsed(&record);
         record.extend_from_slice(&self.input);
         std::mem::swap(&mut record, &mut self.input);
         self.worker.recycler.borrow_mut().give(&mut record);

@@ -33,6 +33,15 @@ pub(super) struct Seen {
     pub(super) ready: u32,
     /// The first error, if there was one.
     pub(super) error: Option<ServerError>,
+    /// Whether the server has warned that it is about to close the connection.
+    pub(super) is_leaving: bool,
+}
+
+impl Seen {
+    /// Whether another node might have answered otherwise.
+    pub(super) fn is_replicas_fault(&self) -> bool {
+        self.is_leaving || self.error.is_some_and(|error| error.blame == Blame::Replica)
+    }
 }
 
 /// An ErrorResponse, as far as we judge it.
@@ -78,6 +87,9 @@ impl Replies<'_> {
         answers: &mut Vec<u8>,
     ) -> Result<usize, Violation> {
         let mut position = 0;
+        if self.link.machine.is_answer_due() {
+            self.drain(out, answers);
+        }
         while position < bytes.len() {
             if self.link.passing.from_server > 0 {
                 position += self.pass_on(position, bytes.len() - position, out);
@@ -136,6 +148,12 @@ impl Replies<'_> {
         }
         if tag == BackendTag::ERROR_RESPONSE {
             self.on_error(ErrorFields(body));
+        }
+        if tag == BackendTag::NOTICE_RESPONSE {
+            // An immediate shutdown says so by a mere WARNING (`quickdie` in `src/backend/tcop/postgres.c`).
+            let code = ErrorFields(body).code();
+            self.seen.is_leaving |=
+                matches!(code, Some(SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN));
         }
         let shown = self.ask_machine(tag, body, answers)?;
         match tag {
@@ -260,6 +278,7 @@ fn must_be_whole(tag: BackendTag) -> bool {
         || matches!(
             tag,
             BackendTag::ERROR_RESPONSE
+                | BackendTag::NOTICE_RESPONSE
                 | BackendTag::COMMAND_COMPLETE
                 | BackendTag::PARAMETER_STATUS
         )

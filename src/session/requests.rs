@@ -159,8 +159,8 @@ impl Requests<'_> {
             out.pass(range.0, range.1);
             return;
         }
-        *self.replay = Replay::Off;
         if self.names.get(parse.name).is_some() {
+            *self.replay = Replay::Off;
             self.provoke_duplicate(parse.name, range, out);
             return;
         }

@@ -275,6 +275,13 @@ impl Machine {
         Ok(shown)
     }
 
+    /// Whether anything is owed that the server answers.
+    pub(crate) fn awaits_server(&self) -> bool {
+        self.owed
+            .iter()
+            .any(|owed| owed.fate != Fate::Synthesize && owed.request != Request::CopyEnd)
+    }
+
     /// Whether [`Machine::drain`] would do anything.
     #[inline]
     pub(crate) fn is_answer_due(&self) -> bool {
