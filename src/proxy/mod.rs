@@ -154,9 +154,10 @@ impl Proxy {
         };
         if tokio::time::timeout(grace, emptied).await.is_err() {
             tracing::warn!(clients = directory.clients(), "grace period is over");
-            for worker in &self.workers {
-                worker.stop(Urgency::Immediate);
-            }
+        }
+        // Also if nobody is left: a worker without clients waits for word.
+        for worker in &self.workers {
+            worker.stop(Urgency::Immediate);
         }
         for worker in self.workers {
             worker.join().await;
