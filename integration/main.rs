@@ -18,3 +18,5 @@ mod login;
 mod monitor;
 mod pooler;
 mod programs;
+mod stop;
+mod streams;

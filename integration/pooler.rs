@@ -32,7 +32,8 @@ pub(crate) struct Pooler {
 }
 
 impl Pooler {
-    /// In front of this cluster, with these keys of the configuration (`pool.mode`, TOML) on top of the usual.
+    /// In front of this cluster, with these keys of the configuration (`pool.mode`, TOML) on top of the usual;
+    /// an empty value leaves a key out.
     ///
     /// Its files lie in the cluster's directory, and go with that.
     pub(crate) async fn start(cluster: &Cluster, keys: &[(&str, &str)]) -> Self {
@@ -60,10 +61,13 @@ impl Pooler {
             all.retain(|(other, _)| other != key);
             all.push((key, (*value).to_owned()));
         }
-        let text = all.iter().fold(String::new(), |mut text, (key, value)| {
-            let _ = writeln!(text, "{key} = {value}");
-            text
-        });
+        let text = all.iter().filter(|(_, value)| !value.is_empty()).fold(
+            String::new(),
+            |mut text, (key, value)| {
+                let _ = writeln!(text, "{key} = {value}");
+                text
+            },
+        );
         fs::write(files.with_extension("toml"), text).unwrap();
         let child = run(&files);
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
