@@ -267,7 +267,9 @@ impl Session {
         }
         let mut lease = attached.lease;
         lease.server.last_used = now;
-        if self.client.cancelling.replace(Cancelling::No) == Cancelling::Unsure {
+        if self.client.cancelling.replace(Cancelling::No) == Cancelling::Unsure
+            || lease.machine.is_in_doubt()
+        {
             lease.close(now);
         } else if lease.stains.is_empty() {
             lease.put_back(now);

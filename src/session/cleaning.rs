@@ -19,6 +19,7 @@ pub(super) fn abandon(worker: &Rc<Worker>, client: &Rc<Client>, attached: Attach
     let Attached { lease, node, .. } = attached;
     client.backend.cluster.end(node);
     let is_at_rest = lease.machine.owes_nothing()
+        && !lease.machine.is_in_doubt()
         && lease.machine.at_boundary()
         && lease.passing.to_server == 0
         && lease.passing.from_server == 0

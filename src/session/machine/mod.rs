@@ -21,6 +21,7 @@
 //! `src/backend/tcop/postgres.c`.
 
 mod owed;
+mod stage;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,7 @@ use std::collections::VecDeque;
 use thiserror::Error;
 
 pub(crate) use owed::{Change, Fate, Owed, Request};
+use stage::{Batch, Copy, Head};
 
 use crate::protocol::{BackendTag, TransactionStatus, backend};
 
@@ -74,27 +76,6 @@ pub(crate) enum Synthetic {
     ParseComplete,
 }
 
-/// Where a COPY stands. Only one that reads from the client concerns the machine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Copy {
-    /// No COPY FROM STDIN is open.
-    #[default]
-    None,
-    /// The server reads CopyData; it ignores Flush and Sync until CopyDone or CopyFail
-    /// (`CopyGetData` in `src/backend/commands/copyfromparse.c`).
-    In,
-    /// CopyDone or CopyFail has been sent.
-    Ended,
-}
-
-/// Whether the client is between an extended-protocol message and its Sync.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Batch {
-    #[default]
-    Closed,
-    Open,
-}
-
 /// The requests sent to one server and what is known of their answers.
 #[derive(Debug, Default)]
 pub(crate) struct Machine {
@@ -104,16 +85,8 @@ pub(crate) struct Machine {
     batch: Batch,
     head: Head,
     /// Syncs sent within COPY FROM STDIN. The server ignores them, unless the COPY fails before it reads them
-    /// (a statement trigger, say): then the first of them ends the skipping.
-    stray_syncs: u32,
-}
-
-/// What has been seen of the answer to the oldest request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Head {
-    #[default]
-    Good,
-    Failed,
+    /// (a statement trigger, say). After a failure nobody can tell how many of them are going to be answered.
+    strays: u32,
 }
 
 impl Machine {
@@ -154,15 +127,23 @@ impl Machine {
         self.batch == Batch::Closed && self.copy == Copy::None
     }
 
-    /// Whether CopyData from the client may still mean something to the server.
+    /// Whether the server may owe answers that nobody can count: it must not be given to another client.
+    #[inline]
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.strays > 0
+    }
+
+    /// Whether the server ignores whatever is not a Sync. It is not to be sent anything else then.
+    #[inline]
+    pub(crate) fn is_skipping(&self) -> bool {
+        self.batch == Batch::Skipping
+    }
+
+    /// Whether CopyData from the client may still mean something to the server. A client may send COPY and its
+    /// data in one go, before it has seen CopyInResponse.
     #[inline]
     pub(crate) fn takes_copy_data(&self) -> bool {
-        match self.copy {
-            Copy::In => true,
-            // A client may send COPY and its data in one go, before it has seen CopyInResponse.
-            Copy::None => !self.owed.is_empty(),
-            Copy::Ended => false,
-        }
+        !self.owed.is_empty()
     }
 
     /// A request goes to the server, or ([`Fate::Synthesize`]) would have gone if its answer were not known.
@@ -173,20 +154,17 @@ impl Machine {
         match owed.request {
             // The server ignores a Sync within COPY FROM STDIN.
             Request::Sync if self.copy == Copy::In => {
-                self.stray_syncs += 1;
+                self.strays += 1;
                 return;
             }
-            Request::Sync => self.batch = Batch::Closed,
-            Request::CopyEnd => {
-                if self.copy == Copy::In {
-                    self.copy = Copy::Ended;
-                    return;
-                }
-                if self.owed.is_empty() {
-                    return;
-                }
+            Request::CopyEnd if self.copy == Copy::In => {
+                self.copy = Copy::Ended;
+                return;
             }
-            Request::Query | Request::Deallocate | Request::FunctionCall => {}
+            Request::CopyEnd if self.owed.is_empty() => return,
+            // The server never sees a Deallocate of ours, so that ends no batch of its.
+            Request::CopyEnd | Request::Deallocate => {}
+            Request::FunctionCall | Request::Query | Request::Sync => self.batch = Batch::Closed,
             Request::Bind
             | Request::Close
             | Request::DescribePortal
@@ -238,39 +216,37 @@ impl Machine {
             | BackendTag::NOTICE_RESPONSE
             | BackendTag::PARAMETER_STATUS => {}
             BackendTag::READY_FOR_QUERY => {
-                if !request.ends_with_ready() {
-                    return Err(Violation::Unexpected(tag));
+                if self.is_stray_ready(request) {
+                    return self.on_stray_ready(body);
                 }
-                self.status =
-                    backend::read_ready_for_query(body).map_err(|_| Violation::Malformed(tag))?;
+                self.status = read_status(body)?;
                 self.copy = Copy::None;
-                self.stray_syncs = 0;
                 self.finish(ledger);
             }
-            BackendTag::ERROR_RESPONSE => self.on_error(request, ledger),
+            BackendTag::ERROR_RESPONSE => {
+                self.on_error(request, ledger);
+                // The error of a Parse of ours takes the place of the one that the client's own message, which is
+                // skipped now, would have met.
+                if !request.ends_with_ready() {
+                    return Ok(OnBackend::Forward);
+                }
+            }
             BackendTag::NOTIFICATION_RESPONSE => return Ok(OnBackend::Forward),
-            BackendTag::COPY_IN_RESPONSE => {
-                if !request.may_copy() {
+            BackendTag::COPY_IN_RESPONSE if request.may_copy() => self.on_copy_in(),
+            BackendTag::COPY_OUT_RESPONSE if request.may_copy() => {}
+            _ => {
+                let expected = request.expects(tag);
+                if expected == owed::Expects::Never {
                     return Err(Violation::Unexpected(tag));
                 }
-                self.on_copy_in();
-            }
-            BackendTag::COPY_OUT_RESPONSE => {
-                if !request.may_copy() {
-                    return Err(Violation::Unexpected(tag));
-                }
-            }
-            _ => match request.expects(tag) {
-                owed::Expects::Last => {
-                    if self.copy == Copy::Ended {
-                        self.copy = Copy::None;
-                        self.stray_syncs = 0;
-                    }
+                // Whatever was sent before this request has been answered.
+                self.strays = 0;
+                self.copy = Copy::None;
+                self.head = Head::Begun;
+                if expected == owed::Expects::Last {
                     self.finish(ledger);
                 }
-                owed::Expects::More => {}
-                owed::Expects::Never => return Err(Violation::Unexpected(tag)),
-            },
+            }
         }
         Ok(shown)
     }
@@ -324,7 +300,7 @@ impl Machine {
         let head = std::mem::take(&mut self.head);
         if let Some(owed) = self.owed.pop_front() {
             match head {
-                Head::Good => ledger.completed(owed),
+                Head::Silent | Head::Begun => ledger.completed(owed),
                 Head::Failed => ledger.failed(owed),
             }
         }
@@ -334,19 +310,24 @@ impl Machine {
         if request.ends_with_ready() {
             // ReadyForQuery follows; only what the request would have changed has not happened.
             self.head = Head::Failed;
+            if self.copy == Copy::In {
+                // A Sync that is sent from here on is answered.
+                self.copy = Copy::Ended;
+            }
             return;
         }
         // The server now skips everything up to the next Sync, a Query included (`ignore_till_sync`).
         self.copy = Copy::None;
+        self.head = Head::Silent;
         while let Some(owed) = self.owed.front() {
             if owed.request == Request::Sync {
-                break;
+                return;
             }
             if let Some(owed) = self.owed.pop_front() {
                 ledger.failed(owed);
             }
         }
-        self.head = Head::Good;
+        self.batch = Batch::Skipping;
     }
 
     fn on_copy_in(&mut self) {
@@ -362,28 +343,44 @@ impl Machine {
             ignored += u32::from(is_ignored);
             !(is_this_end || is_ignored)
         });
-        self.stray_syncs = ignored;
-        if end.is_some() {
-            self.copy = Copy::Ended;
-        } else {
-            self.copy = Copy::In;
-            // The Sync that closed the batch does not count any more; a Query's COPY needs none.
-            if self.owed.front().is_some_and(|head| head.request == Request::Execute) {
-                self.batch = Batch::Open;
-            }
+        self.strays = ignored;
+        self.head = Head::Begun;
+        self.copy = if end.is_some() { Copy::Ended } else { Copy::In };
+        // A Sync that was ignored has closed no batch.
+        let mut owed = self.owed.iter();
+        if owed.next().is_some_and(|head| head.request == Request::Execute)
+            && !owed.any(|later| later.request.ends_with_ready())
+        {
+            self.batch = Batch::Open;
         }
+    }
+
+    /// Whether ReadyForQuery answers a Sync within a COPY that failed, rather than `request`.
+    fn is_stray_ready(&self, request: Request) -> bool {
+        match request {
+            Request::Sync => false,
+            // Something must have come before.
+            Request::FunctionCall | Request::Query => self.strays > 0 && self.head == Head::Silent,
+            _ => true,
+        }
+    }
+
+    fn on_stray_ready(&mut self, body: &[u8]) -> Result<OnBackend, Violation> {
+        if self.strays == 0 {
+            return Err(Violation::Unexpected(BackendTag::READY_FOR_QUERY));
+        }
+        self.strays -= 1;
+        self.status = read_status(body)?;
+        if self.batch == Batch::Skipping {
+            self.batch = Batch::Closed;
+        }
+        Ok(OnBackend::Forward)
     }
 
     /// A message that answers nothing: the server may say these at any time.
     fn unasked(&mut self, tag: BackendTag, body: &[u8]) -> Result<OnBackend, Violation> {
         match tag {
-            BackendTag::READY_FOR_QUERY if self.stray_syncs > 0 => {
-                self.status =
-                    backend::read_ready_for_query(body).map_err(|_| Violation::Malformed(tag))?;
-                self.stray_syncs = 0;
-                self.batch = Batch::Closed;
-                Ok(OnBackend::Forward)
-            }
+            BackendTag::READY_FOR_QUERY => self.on_stray_ready(body),
             BackendTag::ERROR_RESPONSE
             | BackendTag::NOTICE_RESPONSE
             | BackendTag::NOTIFICATION_RESPONSE
@@ -391,4 +388,9 @@ impl Machine {
             _ => Err(Violation::Unexpected(tag)),
         }
     }
+}
+
+fn read_status(body: &[u8]) -> Result<TransactionStatus, Violation> {
+    backend::read_ready_for_query(body)
+        .map_err(|_| Violation::Malformed(BackendTag::READY_FOR_QUERY))
 }

@@ -1,3 +1,6 @@
+mod model;
+mod postgres;
+
 use super::*;
 use crate::server::statements::StatementId;
 
@@ -171,7 +174,6 @@ fn copy_in_by_query() {
     forward(&mut machine, &mut log, &[(BackendTag::COPY_IN_RESPONSE, b"")]);
     assert!(machine.takes_copy_data());
     send(&mut machine, &[Request::CopyEnd]);
-    assert!(!machine.takes_copy_data());
     forward(&mut machine, &mut log, &[COMPLETE, READY]);
     assert!(machine.is_settled());
 }
@@ -283,4 +285,46 @@ fn a_copy_that_fails_before_it_reads_the_sync_is_ended_by_it() {
         &[(BackendTag::BIND_COMPLETE, b""), (BackendTag::COPY_IN_RESPONSE, b""), ERROR, READY],
     );
     assert!(machine.is_settled());
+}
+
+#[test]
+fn after_an_error_that_no_sync_follows_the_server_skips() {
+    let (mut machine, mut log) = (Machine::default(), Log::default());
+    send(&mut machine, &[Request::Parse]);
+    forward(&mut machine, &mut log, &[ERROR]);
+    assert!(machine.is_skipping() && !machine.is_settled());
+    send(&mut machine, &[Request::Sync]);
+    assert!(!machine.is_skipping());
+    forward(&mut machine, &mut log, &[READY]);
+    assert!(machine.is_settled());
+}
+
+#[test]
+fn a_query_ends_a_batch_that_has_no_sync() {
+    let (mut machine, mut log) = (Machine::default(), Log::default());
+    send(&mut machine, &[Request::Parse, Request::Query]);
+    forward(&mut machine, &mut log, &[(BackendTag::PARSE_COMPLETE, b""), COMPLETE, READY]);
+    assert!(machine.is_settled());
+}
+
+#[test]
+fn the_error_of_an_injected_parse_is_shown() {
+    let (mut machine, mut log) = (Machine::default(), Log::default());
+    machine.sent(Owed::swallow(Request::Parse));
+    send(&mut machine, &[Request::Bind, Request::Sync]);
+    forward(&mut machine, &mut log, &[ERROR, READY]);
+    assert_eq!(log.failed, [Request::Parse, Request::Bind]);
+    assert!(machine.is_settled());
+}
+
+#[test]
+fn a_sync_within_a_copy_that_fails_leaves_a_doubt() {
+    let (mut machine, mut log) = (Machine::default(), Log::default());
+    send(&mut machine, &[Request::Execute, Request::Sync]);
+    forward(&mut machine, &mut log, &[(BackendTag::COPY_IN_RESPONSE, b"")]);
+    send(&mut machine, &[Request::CopyEnd, Request::Sync]);
+    forward(&mut machine, &mut log, &[ERROR, READY]);
+    assert!(machine.is_settled() && machine.is_in_doubt(), "one more may come, or not");
+    forward(&mut machine, &mut log, &[READY]);
+    assert!(machine.is_settled() && !machine.is_in_doubt());
 }
