@@ -12,7 +12,7 @@ help:
 	@echo 'make unit         the tests that need no PostgreSQL'
 	@echo 'make integration  the tests against real PostgreSQL'
 	@echo 'make check        format, lints and documentation, as the gate sees them'
-	@echo 'make bench        side by side with PgBouncer on this machine'
+	@echo 'make bench        side by side with PgBouncer on this machine (ARGS="--length quick")'
 
 demo:
 	$(CARGO) run -- demo $(ARGS)
@@ -47,7 +47,7 @@ format:
 	$(CARGO) fmt
 
 bench:
-	$(CARGO) bench
+	$(CARGO) bench --bench compare -- $(ARGS)
 
 clean:
 	$(CARGO) clean
