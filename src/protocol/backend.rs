@@ -240,16 +240,21 @@ impl ColumnType {
 
 /// RowDescription for text-format columns.
 pub fn row_description(out: &mut Vec<u8>, columns: &[Column]) {
+    row_description_in(out, columns, |_| 0);
+}
+
+/// RowDescription; `format` gives each column's format code (0 for text, 1 for binary).
+pub fn row_description_in(out: &mut Vec<u8>, columns: &[Column], format: impl Fn(usize) -> u16) {
     write(out, BackendTag::ROW_DESCRIPTION.0, |body| {
         let count = u16::try_from(columns.len()).unwrap_or(u16::MAX);
         body.extend_from_slice(&count.to_be_bytes());
-        for column in columns {
+        for (index, column) in columns.iter().enumerate() {
             write_cstr(body, column.name.as_bytes());
             body.extend_from_slice(&[0; 6]);
             body.extend_from_slice(&column.kind.oid().to_be_bytes());
             body.extend_from_slice(&column.kind.size().to_be_bytes());
             body.extend_from_slice(&(-1_i32).to_be_bytes());
-            body.extend_from_slice(&[0; 2]);
+            body.extend_from_slice(&format(index).to_be_bytes());
         }
     });
 }

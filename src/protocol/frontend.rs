@@ -71,6 +71,53 @@ impl<'a> Bind<'a> {
     }
 }
 
+/// What follows the names of a Bind message, as far as a statement without parameters needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindRest {
+    /// How many parameter values there are.
+    pub parameters: u16,
+    /// The format codes of the result's columns.
+    pub formats: Vec<u16>,
+}
+
+impl BindRest {
+    /// Reads [`Bind::rest`].
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError::Format`] if it is not the rest of a Bind message.
+    pub fn read(rest: &[u8]) -> Result<Self, FrameError> {
+        let mut reader = Reader(rest);
+        for _ in 0..reader.u16()? {
+            reader.u16()?;
+        }
+        let parameters = reader.u16()?;
+        for _ in 0..parameters {
+            // A negative length is NULL.
+            let len = usize::try_from(reader.i32()?).unwrap_or(0);
+            reader.bytes(len)?;
+        }
+        let count = reader.u16()?;
+        let formats = (0..count).map(|_| reader.u16()).collect::<Result<_, _>>()?;
+        reader.end()?;
+        Ok(Self { parameters, formats })
+    }
+}
+
+/// An Execute message: the portal's name, and how many rows are wanted (0 for all).
+///
+/// # Errors
+///
+/// [`FrameError::Format`] if the body is not an Execute message.
+pub fn read_execute(body: &[u8]) -> Result<(&[u8], usize), FrameError> {
+    let mut reader = Reader(body);
+    let portal = reader.cstr()?;
+    let max_rows = reader.i32()?;
+    reader.end()?;
+    // PostgreSQL takes a negative number for "all", too.
+    Ok((portal, usize::try_from(max_rows).unwrap_or(0)))
+}
+
 /// What a Describe or Close message is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Object {
@@ -256,6 +303,17 @@ mod tests {
         out.clear();
         close(&mut out, Object::Portal, b"");
         assert_eq!(out, b"C\0\0\0\x06P\0");
+    }
+
+    #[test]
+    fn the_rest_of_a_bind_and_an_execute_are_read() {
+        let rest = [&[0, 1, 0, 1][..], &[0, 1, 0, 0, 0, 1, b'x'], &[0, 2, 0, 1, 0, 0]].concat();
+        let read = BindRest::read(&rest).unwrap();
+        assert_eq!(read, BindRest { parameters: 1, formats: vec![1, 0] });
+        assert!(BindRest::read(&rest[..rest.len() - 1]).is_err());
+        let mut out = Vec::new();
+        execute(&mut out, b"p", 7);
+        assert_eq!(read_execute(body(&out)), Ok((&b"p"[..], 7)));
     }
 
     #[test]

@@ -199,7 +199,7 @@ impl Session {
             PoolMode::Session => Pins::SESSION_MODE,
             PoolMode::Transaction => Pins::empty(),
         };
-        self.client.canceler.borrow_mut().clone_from(&link.server.canceler);
+        self.client.set_server(&link.server, node);
         self.phase = Phase::Attached(Attached {
             lease,
             node,
@@ -277,7 +277,7 @@ impl Session {
             let within = self.policy.timeouts.server_reset_timeout;
             cleaning::clean(&self.worker, lease, within);
         }
-        *self.client.canceler.borrow_mut() = None;
+        self.client.clear_server();
         self.become_idle(now);
     }
 

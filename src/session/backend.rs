@@ -12,6 +12,7 @@ use crate::config::{Limits, PoolMode, Routing, Timeouts};
 use crate::pool::{Pool, Snapshot};
 use crate::route::Reason;
 use crate::server::{ConnectError, Target};
+use crate::session::clients::ServerId;
 use crate::session::link::Link;
 use crate::session::welcome::Welcomes;
 use crate::telemetry::Traffic;
@@ -107,6 +108,18 @@ impl Backend {
     /// The state of the pool of `node`.
     pub fn pool_snapshot(&self, node: NodeId, now: Mono) -> Option<Snapshot<ConnectError>> {
         self.pool(node).map(|pool| pool.snapshot(now))
+    }
+
+    /// The servers of `node` that nobody uses, and since when. Their pool is locked meanwhile.
+    pub fn idle_servers(&self, node: NodeId) -> Vec<(ServerId, Mono)> {
+        let mut servers = Vec::new();
+        if let Some(pool) = self.pool(node) {
+            pool.visit_idle(|link, idle_since| {
+                let (process_id, since) = (link.server.process_id, link.server.since);
+                servers.push((ServerId { node, process_id, since }, idle_since));
+            });
+        }
+        servers
     }
 
     /// How many batches have been routed for `reason`.

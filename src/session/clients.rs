@@ -13,9 +13,11 @@ use slab::Slab;
 use subtle::ConstantTimeEq;
 
 use crate::clock::Mono;
+use crate::cluster::NodeId;
 use crate::pool::WorkerId;
-use crate::server::Canceler;
+use crate::server::{Canceler, Server};
 use crate::session::backend::Backend;
+use crate::telemetry::{ACTIVITIES, Presence};
 
 /// Bits of a process id that number the client within its worker.
 const SLOT_BITS: u32 = 22;
@@ -40,6 +42,15 @@ pub enum Activity {
 }
 
 impl Activity {
+    /// All activities, each at its [`Activity::index`].
+    pub const ALL: [Self; ACTIVITIES] =
+        [Self::Idle, Self::Waiting, Self::WaitingForReplica, Self::Active, Self::IdleInTransaction];
+
+    /// The activity's place in [`Activity::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
     /// The word that SHOW CLIENTS shows.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -98,6 +109,8 @@ pub struct Client {
     /// How to cancel what the client's server runs.
     pub(crate) canceler: RefCell<Option<Arc<Canceler>>>,
     pub(crate) pinned: Cell<&'static str>,
+    /// The server that the client has.
+    server: Cell<Option<ServerId>>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -125,6 +138,24 @@ impl Client {
         }
     }
 
+    /// Notes which server the client has.
+    #[inline]
+    pub(crate) fn set_server(&self, server: &Server, node: NodeId) {
+        self.canceler.borrow_mut().clone_from(&server.canceler);
+        self.server.set(Some(ServerId {
+            node,
+            process_id: server.process_id,
+            since: server.since,
+        }));
+    }
+
+    /// Notes that the client has none.
+    #[inline]
+    pub(crate) fn clear_server(&self) {
+        *self.canceler.borrow_mut() = None;
+        self.server.set(None);
+    }
+
     /// The client as SHOW CLIENTS shows it.
     pub(crate) fn row(&self) -> ClientRow {
         ClientRow {
@@ -136,16 +167,41 @@ impl Client {
             activity: self.activity.get(),
             since: self.since.get(),
             pinned: self.pinned.get(),
+            server: self.server.get(),
         }
     }
 
     /// Notes what the client is doing since `now`.
     #[inline]
     pub(crate) fn set_activity(&self, activity: Activity, now: Mono, deadline: Mono) {
-        self.activity.set(activity);
+        let before = self.activity.replace(activity);
+        if before != activity
+            && let Some(presence) = self.presence()
+        {
+            presence.leave(before.index());
+            presence.enter(activity.index());
+        }
         self.since.set(now);
         self.deadline.set(deadline);
     }
+
+    /// Where the clients of this worker are counted.
+    #[inline]
+    fn presence(&self) -> Option<&Presence> {
+        let worker = worker_of(self.process_id)?;
+        self.backend.traffic.get(usize::from(worker.0)).map(|traffic| &traffic.presence)
+    }
+}
+
+/// A server connection as SHOW CLIENTS and SHOW SERVERS name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerId {
+    /// The node that it is on.
+    pub node: NodeId,
+    /// Its process id there; 0 if the server told none.
+    pub process_id: i32,
+    /// When it was connected.
+    pub since: Mono,
 }
 
 /// A client as SHOW CLIENTS shows it.
@@ -167,6 +223,8 @@ pub struct ClientRow {
     pub since: Mono,
     /// Why it keeps its server; empty if it does not.
     pub pinned: &'static str,
+    /// The server that it has.
+    pub server: Option<ServerId>,
 }
 
 /// The clients of one worker.
@@ -225,9 +283,13 @@ impl Clients {
             cancelling: Cell::default(),
             canceler: RefCell::default(),
             pinned: Cell::new(""),
+            server: Cell::default(),
             waker: RefCell::default(),
         });
         entry.insert(Rc::clone(&client));
+        if let Some(presence) = client.presence() {
+            presence.enter(client.activity.get().index());
+        }
         client
     }
 
@@ -237,6 +299,9 @@ impl Clients {
         let slot = slot_of(client.process_id);
         if slots.get(slot).is_some_and(|known| std::ptr::eq(&raw const **known, client)) {
             slots.remove(slot);
+            if let Some(presence) = client.presence() {
+                presence.leave(client.activity.get().index());
+            }
         }
     }
 

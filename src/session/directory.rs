@@ -1,8 +1,10 @@
 //! Who may log in, and to what: users, databases, and the backends that have been opened so far.
 
+mod service;
+
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -18,6 +20,7 @@ use crate::session::backend::{Backend, Parts, Policy};
 use crate::session::connect::Opening;
 use crate::session::link::Link;
 pub use crate::session::startup::Doors;
+pub use service::UnknownDatabase;
 
 /// Gives openings to workers: the way from a pool, which may be asked on any thread, to a runtime.
 pub trait Openers: Send + Sync {
@@ -36,6 +39,7 @@ pub struct Prepared {
     pub endpoints: Box<[Arc<Endpoint>]>,
     budget: Arc<Budget<Box<Link>>>,
     seats: Arc<AtomicUsize>,
+    paused: AtomicBool,
 }
 
 impl std::fmt::Debug for Prepared {
@@ -59,6 +63,7 @@ impl Prepared {
             endpoints,
             budget: Budget::new(limit.unwrap_or(0)),
             seats: Arc::default(),
+            paused: AtomicBool::new(false),
         }
     }
 }
@@ -223,6 +228,9 @@ impl Directory {
         let prepared = contents.databases.get(database)?;
         let account = contents.accounts.get(user)?;
         let backend = Arc::new(self.open(&contents.config, (database, prepared), (user, account)));
+        if prepared.is_paused() {
+            backend.pools.iter().for_each(|pool| pool.pause());
+        }
         backends.insert(key, Arc::clone(&backend));
         Some(backend)
     }

@@ -155,13 +155,15 @@ async fn admit(
         Wish::Cancel { process_id, secret } => return Ok(Admitted::Cancel { process_id, secret }),
         Wish::LogIn(request) => request,
     };
-    let door = door.map_err(Refusal::Full)?;
     let mut out = Vec::new();
     negotiate(&request, &mut out);
-    authenticate(directory, visitor, &request.user, &mut out).await?;
     if ADMIN_DATABASES.contains(&request.database.as_str()) {
+        // Also when every place is taken: that is when operators are needed.
+        authenticate(directory, visitor, &request.user, &mut out).await?;
         return admit_operator(directory, visitor, request, out).await;
     }
+    let door = door.map_err(Refusal::Full)?;
+    authenticate(directory, visitor, &request.user, &mut out).await?;
     let Some(backend) = directory.backend(&request.database, &request.user) else {
         return Err(Refusal::NoDatabase(request.database));
     };

@@ -207,7 +207,7 @@ impl Session {
         self.parameters.forget_error();
         self.client.backend.cluster.end(attached.node);
         attached.lease.close(now);
-        *self.client.canceler.borrow_mut() = None;
+        self.client.clear_server();
         self.hold = Hold::Nothing;
         match attached.replay {
             Replay::Recorded(record) => Some(record),

@@ -23,6 +23,29 @@ impl Counter {
     }
 }
 
+/// A number that one thread counts up and down.
+#[derive(Debug, Default)]
+pub struct Gauge(Counter);
+
+impl Gauge {
+    /// One more. Only ever called by the thread that owns the gauge.
+    #[inline]
+    pub fn up(&self) {
+        self.0.add(1);
+    }
+
+    /// One less.
+    #[inline]
+    pub fn down(&self) {
+        self.0.add(u64::MAX);
+    }
+
+    /// The present value.
+    pub fn get(&self) -> u64 {
+        self.0.get()
+    }
+}
+
 /// The number of buckets of a [`Histogram`].
 pub const BUCKETS: usize = 28;
 

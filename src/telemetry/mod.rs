@@ -1,7 +1,16 @@
-//! Counters, histograms and logging, named in one place.
+//! Counters, histograms, metrics and logging, named in one place.
+//!
+//! ```text
+//!   workers: Traffic, WorkerStats (plain additions)
+//!       --- folded when somebody asks ---> Totals, within an Overview ---> SHOW, /metrics, /readyz
+//! ```
 
 pub mod counter;
 pub mod logging;
+pub mod metrics;
+pub mod overview;
+mod totals;
 mod traffic;
 
-pub use traffic::{REASONS, Traffic, WorkerStats};
+pub use totals::{Distribution, Totals};
+pub use traffic::{ACTIVITIES, Presence, REASONS, Traffic, WorkerStats};

@@ -1,6 +1,6 @@
 //! What one worker has done for one (database, user).
 
-use super::counter::{Counter, Histogram};
+use super::counter::{Counter, Gauge, Histogram};
 
 /// How many routing reasons can be told apart.
 pub const REASONS: usize = 48;
@@ -20,6 +20,36 @@ impl Routes {
     #[inline]
     pub fn get(&self, index: usize) -> Option<&Counter> {
         self.0.get(index)
+    }
+}
+
+/// How many things a client can be doing.
+pub const ACTIVITIES: usize = 5;
+
+/// How many clients are doing what, in the order of the activities.
+#[derive(Debug, Default)]
+pub struct Presence([Gauge; ACTIVITIES]);
+
+impl Presence {
+    /// How many clients do what has this index.
+    pub fn count(&self, index: usize) -> u64 {
+        self.0.get(index).map_or(0, Gauge::get)
+    }
+
+    /// One more client does what has this index.
+    #[inline]
+    pub fn enter(&self, index: usize) {
+        if let Some(gauge) = self.0.get(index) {
+            gauge.up();
+        }
+    }
+
+    /// One client less does what has this index.
+    #[inline]
+    pub fn leave(&self, index: usize) {
+        if let Some(gauge) = self.0.get(index) {
+            gauge.down();
+        }
     }
 }
 
@@ -50,6 +80,8 @@ pub struct Traffic {
     pub errors: Counter,
     /// Times that a client was pinned to its server.
     pub pins: Counter,
+    /// What the clients are doing now.
+    pub presence: Presence,
 }
 
 /// What one worker has done for nobody in particular.
