@@ -137,10 +137,11 @@ impl<'a, P: Pooler> Dialogue<'a, P> {
                 backend::bare(out, BackendTag::CLOSE_COMPLETE);
                 Ok(())
             }
-            // Whatever is there is sent before we wait.
-            FrontendTag::FLUSH => Ok(()),
-            // Left over from a COPY that was never begun: PostgreSQL ignores them, too.
-            FrontendTag::COPY_DATA | FrontendTag::COPY_DONE | FrontendTag::COPY_FAIL => Ok(()),
+            // Whatever is there is sent before we wait; what is left over from a COPY means nothing.
+            FrontendTag::FLUSH
+            | FrontendTag::COPY_DATA
+            | FrontendTag::COPY_DONE
+            | FrontendTag::COPY_FAIL => Ok(()),
             _ => Err(Complaint::new(
                 SqlState::FEATURE_NOT_SUPPORTED,
                 format!("the admin database does not answer messages of type {tag:?}"),
@@ -312,7 +313,9 @@ fn no_portal(name: &[u8]) -> Complaint {
 }
 
 fn usage() -> String {
-    help().map(|[command, _, about]| format!("\n\t{command:<24} {about}")).collect()
+    help().fold(String::new(), |usage, [command, _, about]| {
+        usage + &format!("\n\t{command:<24} {about}")
+    })
 }
 
 fn notify(outcome: &Outcome, out: &mut Vec<u8>) {

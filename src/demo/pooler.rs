@@ -34,7 +34,7 @@ impl Front for Proxy {
     }
 
     fn http_address(&self) -> Option<SocketAddr> {
-        None
+        self.http_address()
     }
 
     fn nodes(&self) -> Vec<NodeStatus> {

@@ -10,7 +10,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::config::ListenAddress;
-use crate::proxy::worker::{Fresh, Outlet};
+use crate::proxy::inbox::{Fresh, Outlet};
 
 /// How long to wait when the process has no descriptor left: accepting again at once would spin.
 const BACK_OFF: Duration = Duration::from_millis(100);

@@ -8,9 +8,14 @@
 //! ```
 
 mod acceptor;
+mod desk;
 mod dial;
 mod endpoints;
+mod inbox;
+mod overview;
 mod run;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::collections::HashMap;
@@ -21,16 +26,20 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::cluster::{self, Cluster};
 use crate::config::{Config, ListenAddress, Workers};
+use crate::http;
 use crate::session::directory::{Directory, Prepared};
 use crate::session::worker::Urgency;
 use crate::telemetry::WorkerStats;
+use desk::Desk;
+use inbox::Inboxes;
 pub use run::{RunError, run};
-use worker::{Handle as WorkerHandle, Inboxes};
+use worker::Handle as WorkerHandle;
 
 /// How often pools are looked after.
 const JANITOR_PERIOD: Duration = Duration::from_millis(200);
@@ -41,6 +50,9 @@ pub enum StartError {
     /// Nobody can listen at this address.
     #[error("cannot listen on {0}")]
     Listen(ListenAddress, #[source] io::Error),
+    /// Nobody can listen at this address for HTTP.
+    #[error("cannot listen on {0}, which is http.address (\"\" turns HTTP off)")]
+    Http(SocketAddr, #[source] io::Error),
     /// A certificate, key or authority cannot be used.
     #[error(transparent)]
     Tls(#[from] crate::net::tls::TlsError),
@@ -55,12 +67,13 @@ pub enum StartError {
 /// A pooler that runs.
 #[derive(Debug)]
 pub struct Proxy {
-    directory: Arc<Directory>,
+    desk: Arc<Desk>,
     addresses: Vec<SocketAddr>,
+    http_address: Option<SocketAddr>,
     workers: Vec<WorkerHandle>,
     /// Aborted when the proxy begins to stop.
     acceptors: JoinSet<()>,
-    /// Monitors and janitor: aborted when it has stopped.
+    /// Monitors, janitor, HTTP: aborted when it has stopped.
     tasks: JoinSet<()>,
     clock: Clock,
     grace: Duration,
@@ -80,23 +93,24 @@ impl Proxy {
         let doors = endpoints::doors(&config)?;
         let count = worker_count(config.listen.workers);
         let (inboxes, receivers) = Inboxes::new(count);
+        let inboxes = Arc::new(inboxes);
         let directory = Directory::new(
             Arc::clone(&config),
             databases,
             doors,
-            Arc::new(inboxes),
+            Arc::clone(&inboxes) as _,
             (count, clock),
         )
         .map_err(StartError::Secret)?;
-        let directory = Arc::new(directory);
+        let desk = Arc::new(Desk::new(Arc::new(directory), inboxes, clock));
+        let http_address = config.http.address.map(|at| open_http(at, &desk, &mut tasks));
+        let http_address = http_address.transpose()?;
         let statement_ids = Arc::new(AtomicU64::new(1));
         let workers = receivers
             .into_iter()
-            .map(|inbox| {
-                WorkerHandle::spawn(inbox, &directory, &statement_ids, clock)
-                    .map_err(StartError::Thread)
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+            .map(|inbox| WorkerHandle::spawn(inbox, &desk, &statement_ids))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(StartError::Thread)?;
         let (mut addresses, mut acceptors) = (Vec::new(), JoinSet::new());
         for address in &config.listen.address {
             let listener = acceptor::bind(address, config.listen.backlog)
@@ -105,9 +119,10 @@ impl Proxy {
             let outlets = workers.iter().map(WorkerHandle::outlet).collect();
             acceptors.spawn(acceptor::accept(listener, outlets));
         }
-        tasks.spawn(look_after_pools(Arc::clone(&directory)));
+        tasks.spawn(look_after_pools(Arc::clone(desk.directory())));
+        tasks.spawn(Arc::clone(&desk).keep_periods());
         let grace = config.timeouts.shutdown_grace;
-        Ok(Self { directory, addresses, workers, acceptors, tasks, clock, grace })
+        Ok(Self { desk, addresses, http_address, workers, acceptors, tasks, clock, grace })
     }
 
     /// The TCP addresses that clients connect to; ports chosen by the system are real ones here.
@@ -115,14 +130,19 @@ impl Proxy {
         &self.addresses
     }
 
+    /// Where metrics and health are served, with the real port; `None` if they are not.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http_address
+    }
+
     /// Users, databases and backends.
     pub fn directory(&self) -> &Arc<Directory> {
-        &self.directory
+        self.desk.directory()
     }
 
     /// The counters of the workers.
     pub fn stats(&self) -> Vec<Arc<WorkerStats>> {
-        self.workers.iter().map(|worker| Arc::clone(worker.stats())).collect()
+        self.desk.inboxes().stats().to_vec()
     }
 
     /// The clock that every instant of this proxy is read from.
@@ -143,10 +163,11 @@ impl Proxy {
 
     async fn stop(mut self, how: Urgency, grace: Duration) {
         self.acceptors.abort_all();
+        self.desk.begin_to_drain();
         for worker in &self.workers {
             worker.stop(how);
         }
-        let directory = Arc::clone(&self.directory);
+        let directory = Arc::clone(self.desk.directory());
         let emptied = async {
             while directory.clients() > 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -186,6 +207,28 @@ fn prepare(
         databases.insert(name.clone(), Arc::new(prepared));
     }
     Ok(databases)
+}
+
+/// Serves metrics and health at `address`; tells the real one.
+fn open_http(
+    address: SocketAddr,
+    desk: &Arc<Desk>,
+    tasks: &mut JoinSet<()>,
+) -> Result<SocketAddr, StartError> {
+    let bound = || {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let real = listener.local_addr()?;
+        Ok((TcpListener::from_std(listener)?, real))
+    };
+    let (listener, real) = bound().map_err(|error| StartError::Http(address, error))?;
+    let subject = Arc::clone(desk) as Arc<dyn http::Subject>;
+    tasks.spawn(async move {
+        if let Err(error) = http::serve(listener, subject).await {
+            tracing::error!(%error, "metrics and health are served no longer");
+        }
+    });
+    Ok(real)
 }
 
 async fn look_after_pools(directory: Arc<Directory>) {

@@ -40,6 +40,9 @@ async fn serve(config: Config) -> Result<(), RunError> {
     for address in proxy.addresses() {
         tracing::info!(%address, "listening");
     }
+    if let Some(address) = proxy.http_address() {
+        tracing::info!(%address, "serving metrics and health");
+    }
     tokio::select! {
         _ = terminate.recv() => {
             tracing::info!("SIGTERM: letting transactions finish");

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Directory, Prepared};
 use crate::session::backend::Backend;
+use crate::telemetry::overview::Service;
 
 /// There is no database of this name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ impl Directory {
     ///
     /// [`UnknownDatabase`].
     pub fn pause(&self, database: Option<&str>) -> Result<(), UnknownDatabase> {
-        self.each(database, true, |backend| {
+        self.each(database, Service::Paused, |backend| {
             backend.pools.iter().for_each(|pool| pool.pause());
         })
     }
@@ -36,7 +37,7 @@ impl Directory {
     /// [`UnknownDatabase`].
     pub fn resume(&self, database: Option<&str>) -> Result<(), UnknownDatabase> {
         let now = self.clock.now();
-        self.each(database, false, |backend| {
+        self.each(database, Service::Running, |backend| {
             backend.pools.iter().for_each(|pool| pool.resume(now));
         })
     }
@@ -72,14 +73,14 @@ impl Directory {
     fn each(
         &self,
         database: Option<&str>,
-        paused: bool,
+        service: Service,
         mut act: impl FnMut(&Backend),
     ) -> Result<(), UnknownDatabase> {
         self.check(database)?;
         let backends = self.backends.lock();
         for (name, prepared) in &self.contents.load().databases {
             if database.is_none_or(|wanted| wanted == name) {
-                prepared.paused.store(paused, Ordering::Relaxed);
+                prepared.paused.store(service == Service::Paused, Ordering::Relaxed);
             }
         }
         backends.values().filter(|backend| is_meant(backend, database)).for_each(|one| act(one));

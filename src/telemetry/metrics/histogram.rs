@@ -6,8 +6,10 @@ use crate::telemetry::counter::Histogram;
 use crate::telemetry::overview::{BackendOverview, Overview};
 use crate::telemetry::totals::{Distribution, Totals};
 
-/// Name, help and content of each.
-const FAMILIES: &[(&str, &str, fn(&Totals) -> &Distribution)] = &[
+/// Name, help, content.
+type Family = (&'static str, &'static str, fn(&Totals) -> &Distribution);
+
+const FAMILIES: &[Family] = &[
     (
         "pglagoon_wait_seconds",
         "Waits of clients for a server connection, also those that took no time.",

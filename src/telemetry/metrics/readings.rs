@@ -31,7 +31,7 @@ const PROCESS: &[Family<Overview>] = &[
         seconds(Some(all.uptime))
     }),
     Family("pglagoon_draining", "Whether the process lets transactions finish and stops.", |all| {
-        flag(all.phase == Phase::Draining)
+        number((all.phase == Phase::Draining).into())
     }),
     Family("pglagoon_connections", "Client connections, logged in or logging in.", |all| {
         level(all.connected)
@@ -49,7 +49,7 @@ const NODE: &[Family<NodeOverview>] = &[
     Family(
         "pglagoon_node_up",
         "Whether the node may be used as what it is configured to be.",
-        |node| flag(node.is_up),
+        |node| number(node.is_up.into()),
     ),
     Family(
         "pglagoon_node_lag_seconds",
@@ -217,10 +217,6 @@ fn with<'a>(
     more: (&'static str, &'a str),
 ) -> Vec<(&'static str, &'a str)> {
     labels.iter().copied().chain([more]).collect()
-}
-
-fn flag(is_set: bool) -> Value {
-    Value::Level(f64::from(u8::from(is_set)))
 }
 
 fn seconds(duration: Option<Duration>) -> Value {
