@@ -17,7 +17,7 @@ const MAX_MESSAGE: usize = 64 * 1024;
 ///
 /// Dropping the future closes the connection.
 pub async fn serve(mut stream: Stream, user: String, input: Vec<u8>, pooler: &impl Pooler) {
-    tracing::info!(%user, "an operator has logged in");
+    tracing::debug!(%user, "an operator has logged in");
     let mut dialogue = Dialogue::new(pooler, &user);
     if let Err(error) = converse(&mut stream, input, &mut dialogue).await {
         tracing::debug!(%user, %error, "lost the connection to an operator");

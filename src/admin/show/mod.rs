@@ -46,9 +46,9 @@ pub(super) struct Show {
     pub(super) rows: fn(&Scene) -> Vec<Row>,
 }
 
-/// Milliseconds with their fraction.
+/// Milliseconds, to the microsecond.
 fn millis(duration: Duration) -> Cell {
-    Cell::Real(duration.as_secs_f64() * 1000.0)
+    Cell::Real((duration.as_secs_f64() * 1e6).round() / 1e3)
 }
 
 /// A duration as PgBouncer splits it: whole seconds, and microseconds beyond them.
