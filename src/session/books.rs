@@ -32,12 +32,19 @@ impl Ledger for Books<'_> {
     }
 
     fn failed(&mut self, owed: Owed) {
+        // A Parse of the unnamed statement drops the old one before anything can fail (`exec_parse_message`).
+        if owed.change == Change::Unnamed {
+            self.names.forget_unnamed();
+        }
+        self.skipped(owed);
+    }
+
+    fn skipped(&mut self, owed: Owed) {
         match owed.change {
             Change::None => {}
             Change::Names => self.names.roll_back(),
             Change::Unnamed => {
                 self.names.roll_back();
-                self.names.forget_unnamed();
                 self.statements.set_unnamed(None);
             }
             Change::Prepares(id) => self.statements.forget(id),

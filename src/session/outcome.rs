@@ -108,9 +108,12 @@ impl Session {
         if status == TransactionStatus::Idle {
             self.parameters.transaction_ended();
             traffic.transactions.record(now.saturating_since(attached.began));
-            attached.portals.clear();
-            attached.wrote = Wrote::No;
             attached.began = now;
+            // What is still to be answered may write, or use a portal that was bound meanwhile.
+            if attached.lease.machine.owes_nothing() {
+                attached.portals.clear();
+                attached.wrote = Wrote::No;
+            }
         }
         self.client.pinned.set(attached.pins.reason());
         if attached.lease.machine.owes_nothing() {

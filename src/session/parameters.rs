@@ -5,6 +5,9 @@
 //! (<https://www.postgresql.org/docs/current/sql-set.html>). `defaults` came with the startup packet: what
 //! RESET goes back to.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -23,6 +26,16 @@ enum Ended {
     Committed,
     /// An error or ROLLBACK.
     RolledBack,
+    /// ROLLBACK, perhaps only to a savepoint, and then more that depends on what it has undone.
+    Unsure,
+}
+
+/// Whether a transaction has changed parameters, were it back to what they had been.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Touched {
+    #[default]
+    No,
+    Yes,
 }
 
 /// The parameters of one client.
@@ -32,6 +45,7 @@ pub(crate) struct Parameters {
     committed: Arc<Settings>,
     current: Arc<Settings>,
     ended: Ended,
+    touched: Touched,
     pending: VecDeque<Vec<Change>>,
     explained: Explained,
     commits: Commits,
@@ -73,6 +87,7 @@ impl Parameters {
             current: Arc::clone(&defaults),
             defaults,
             ended: Ended::default(),
+            touched: Touched::No,
             pending: VecDeque::new(),
             explained: Explained::No,
             commits: Commits::Flushed,
@@ -93,6 +108,9 @@ impl Parameters {
 
     /// The oldest such statement has succeeded.
     pub(crate) fn commit(&mut self) {
+        if self.ended == Ended::RolledBack {
+            self.ended = Ended::Unsure;
+        }
         for change in self.pending.pop_front().unwrap_or_default() {
             self.apply(change);
         }
@@ -106,7 +124,9 @@ impl Parameters {
     /// An error: the transaction, be it the implicit one of a batch, is going to be rolled back.
     #[inline]
     pub(crate) fn on_error(&mut self) {
-        self.ended = Ended::RolledBack;
+        if self.ended != Ended::Unsure {
+            self.ended = Ended::RolledBack;
+        }
     }
 
     /// The error is not going to be seen: its statement runs again elsewhere.
@@ -118,19 +138,22 @@ impl Parameters {
     pub(crate) fn discard(&mut self) {
         self.current = Arc::clone(&self.defaults);
         self.committed = Arc::clone(&self.defaults);
+        self.touched = Touched::No;
     }
 
     /// A command that ends transactions has completed.
     pub(crate) fn on_command(&mut self, tag: &[u8]) {
         match tag {
+            b"COMMIT" if self.ended != Ended::Committed && self.touched == Touched::Yes => {
+                self.ended = Ended::Unsure;
+            }
             b"COMMIT" => {
                 self.ended = Ended::Committed;
+                self.touched = Touched::No;
                 self.committed = Arc::clone(&self.current);
             }
-            b"ROLLBACK" => self.ended = Ended::RolledBack,
-            b"DISCARD ALL" => {
-                self.current = Arc::clone(&self.defaults);
-            }
+            b"ROLLBACK" if self.ended == Ended::Committed => self.ended = Ended::RolledBack,
+            b"DISCARD ALL" => self.discard(),
             _ => {}
         }
     }
@@ -150,24 +173,28 @@ impl Parameters {
         if status == TransactionStatus::Idle {
             self.explained = Explained::No;
         }
-        if Arc::ptr_eq(&self.current, &self.committed) {
-            self.ended = Ended::Committed;
+        let ended = std::mem::take(&mut self.ended);
+        if self.touched == Touched::No {
             return Outcome::Known;
         }
-        match (status, std::mem::take(&mut self.ended)) {
+        match (status, ended) {
             (TransactionStatus::Idle, Ended::Committed) => {
                 self.committed = Arc::clone(&self.current);
+                self.touched = Touched::No;
                 Outcome::Known
             }
             (TransactionStatus::Idle, Ended::RolledBack) => {
                 self.current = Arc::clone(&self.committed);
+                self.touched = Touched::No;
                 Outcome::Known
             }
             // The rest of the block decides; COMMIT of a failed block answers ROLLBACK.
             (TransactionStatus::InTransaction, Ended::Committed)
-            | (TransactionStatus::Failed, _) => Outcome::Known,
+            | (TransactionStatus::Failed, Ended::Committed | Ended::RolledBack) => Outcome::Known,
             // ROLLBACK TO SAVEPOINT: which of the block's SETs it undid is not kept.
-            (TransactionStatus::InTransaction, Ended::RolledBack) => Outcome::Unknown,
+            (TransactionStatus::InTransaction, Ended::RolledBack) | (_, Ended::Unsure) => {
+                Outcome::Unknown
+            }
         }
     }
 
@@ -205,6 +232,7 @@ impl Parameters {
             Action::Reset { name } => self.reset(&name),
             // RESET ALL leaves the role and the session's user (GUC_NO_RESET_ALL in guc_tables.c).
             Action::ResetAll => {
+                self.touched = Touched::Yes;
                 let mut settings = (*self.defaults).clone();
                 for name in ["role", "session_authorization"] {
                     settings.set(name, self.current.get(name).cloned());
@@ -221,11 +249,13 @@ impl Parameters {
     }
 
     fn change(&mut self, name: &str, value: Option<Value>) {
-        if self.current.get(name) != value.as_ref() {
-            // SET SESSION AUTHORIZATION also ends SET ROLE.
+        self.touched = Touched::Yes;
+        // SET SESSION AUTHORIZATION also ends SET ROLE, even if it changes nothing itself.
+        let ends_role = name == "session_authorization" && self.current.get("role").is_some();
+        if ends_role || self.current.get(name) != value.as_ref() {
             let settings = Arc::make_mut(&mut self.current);
             settings.set(name, value);
-            if name == "session_authorization" {
+            if ends_role {
                 settings.set("role", None);
             }
         }
@@ -240,101 +270,5 @@ impl Parameters {
                 return;
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn set(name: &str, value: &str) -> Vec<Change> {
-        vec![Change {
-            scope: Scope::Session,
-            action: Action::Set { name: name.into(), value: value.into() },
-        }]
-    }
-
-    fn run(parameters: &mut Parameters, changes: Vec<Change>, status: TransactionStatus) {
-        parameters.expect(changes);
-        parameters.commit();
-        assert_eq!(parameters.on_ready(status), Outcome::Known);
-    }
-
-    fn value(parameters: &Parameters, name: &str) -> Option<String> {
-        match parameters.wanted().get(name)? {
-            Value::Sql(text) | Value::Config(text) => Some(text.to_string()),
-        }
-    }
-
-    #[test]
-    fn a_set_outside_a_transaction_stays() {
-        let mut parameters = Parameters::new(Arc::default());
-        run(&mut parameters, set("a", "1"), TransactionStatus::Idle);
-        parameters.on_error();
-        let _ = parameters.on_ready(TransactionStatus::Idle);
-        assert_eq!(value(&parameters, "a").as_deref(), Some("1"));
-    }
-
-    #[test]
-    fn a_set_is_undone_with_its_transaction() {
-        let mut parameters = Parameters::new(Arc::default());
-        run(&mut parameters, set("a", "1"), TransactionStatus::InTransaction);
-        assert_eq!(value(&parameters, "a").as_deref(), Some("1"));
-        parameters.on_command(b"ROLLBACK");
-        assert_eq!(parameters.on_ready(TransactionStatus::Idle), Outcome::Known);
-        assert_eq!(value(&parameters, "a"), None);
-    }
-
-    #[test]
-    fn a_committed_set_survives_a_later_rollback() {
-        let mut parameters = Parameters::new(Arc::default());
-        run(&mut parameters, set("a", "1"), TransactionStatus::InTransaction);
-        parameters.on_command(b"COMMIT");
-        let _ = parameters.on_ready(TransactionStatus::Idle);
-        run(&mut parameters, set("a", "2"), TransactionStatus::InTransaction);
-        parameters.on_command(b"ROLLBACK");
-        let _ = parameters.on_ready(TransactionStatus::Idle);
-        assert_eq!(value(&parameters, "a").as_deref(), Some("1"));
-    }
-
-    #[test]
-    fn an_error_in_the_batch_undoes_its_set() {
-        let mut parameters = Parameters::new(Arc::default());
-        parameters.expect(set("a", "1"));
-        parameters.commit();
-        parameters.on_error();
-        assert_eq!(parameters.on_ready(TransactionStatus::Idle), Outcome::Known);
-        assert_eq!(value(&parameters, "a"), None);
-    }
-
-    #[test]
-    fn a_rollback_to_a_savepoint_after_a_set_is_not_known() {
-        let mut parameters = Parameters::new(Arc::default());
-        run(&mut parameters, set("a", "1"), TransactionStatus::InTransaction);
-        parameters.on_command(b"ROLLBACK");
-        assert_eq!(parameters.on_ready(TransactionStatus::InTransaction), Outcome::Unknown);
-    }
-
-    #[test]
-    fn reset_goes_back_to_the_startup_value() {
-        let mut defaults = Settings::default();
-        defaults.set("a", Some(Value::Config("0".into())));
-        let mut parameters = Parameters::new(Arc::new(defaults));
-        run(&mut parameters, set("a", "1"), TransactionStatus::Idle);
-        let reset = Change { scope: Scope::Session, action: Action::Reset { name: "a".into() } };
-        run(&mut parameters, vec![reset], TransactionStatus::Idle);
-        assert_eq!(value(&parameters, "a").as_deref(), Some("0"));
-        assert!(Arc::ptr_eq(&parameters.defaults, &parameters.current));
-    }
-
-    #[test]
-    fn reset_all_keeps_the_role() {
-        let mut parameters = Parameters::new(Arc::default());
-        run(&mut parameters, set("role", "r"), TransactionStatus::Idle);
-        run(&mut parameters, set("a", "1"), TransactionStatus::Idle);
-        let all = Change { scope: Scope::Session, action: Action::ResetAll };
-        run(&mut parameters, vec![all], TransactionStatus::Idle);
-        assert_eq!(value(&parameters, "a"), None);
-        assert_eq!(value(&parameters, "role").as_deref(), Some("r"));
     }
 }

@@ -241,14 +241,19 @@ impl Replies<'_> {
                 self.parameters.on_command(tag);
                 self.link.server.settings = std::sync::Arc::default();
                 self.link.server.statements.clear();
-                self.link.stains -= Stains::SESSION;
                 self.names.clear();
-                *self.pins &= Pins::SESSION_MODE;
+                // What has been sent behind it may have left new ones.
+                if self.link.machine.is_at_last() {
+                    self.link.stains -= Stains::SESSION;
+                    *self.pins &= Pins::SESSION_MODE;
+                }
             }
             b"DEALLOCATE ALL" => {
                 self.link.server.statements.clear();
                 self.names.clear();
-                *self.pins -= Pins::PREPARED;
+                if self.link.machine.is_at_last() {
+                    *self.pins -= Pins::PREPARED;
+                }
             }
             _ => {}
         }

@@ -20,6 +20,7 @@
 //! (<https://www.postgresql.org/docs/current/protocol-flow.html>) and `PostgresMain` in
 //! `src/backend/tcop/postgres.c`.
 
+mod ledger;
 mod owed;
 mod stage;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use std::collections::VecDeque;
 
 use thiserror::Error;
 
+pub(crate) use ledger::{Ledger, Synthetic};
 pub(crate) use owed::{Change, Fate, Owed, Request};
 use stage::{Batch, Copy, Head};
 
@@ -53,27 +55,6 @@ pub(crate) enum Violation {
     /// The message's body cannot be read.
     #[error("the server sent a malformed message ({0:?})")]
     Malformed(BackendTag),
-}
-
-/// Learns what became of each request.
-pub(crate) trait Ledger {
-    /// The request was answered without an error.
-    fn completed(&mut self, owed: Owed);
-    /// The request failed, or was skipped because an earlier one failed.
-    fn failed(&mut self, owed: Owed);
-    /// It is time to answer the client in the server's stead.
-    fn synthesize(&mut self, answer: Synthetic);
-}
-
-/// An answer that we give in the server's stead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Synthetic {
-    /// CloseComplete.
-    CloseComplete,
-    /// CommandComplete of DEALLOCATE, and ReadyForQuery with this status.
-    Deallocated(TransactionStatus),
-    /// ParseComplete.
-    ParseComplete,
 }
 
 /// The requests sent to one server and what is known of their answers.
@@ -119,6 +100,11 @@ impl Machine {
     #[inline]
     pub(crate) fn owes_nothing(&self) -> bool {
         self.owed.is_empty()
+    }
+
+    /// Whether nothing is owed but the rest of the answer to one request.
+    pub(crate) fn is_at_last(&self) -> bool {
+        self.owed.len() <= 1
     }
 
     /// Whether the next frontend message begins a new batch: a Query, or the first message after a Sync.
@@ -289,7 +275,7 @@ impl Machine {
     /// The server is gone: everything that is owed has failed.
     pub(crate) fn abandon(&mut self, ledger: &mut impl Ledger) {
         while let Some(owed) = self.owed.pop_front() {
-            ledger.failed(owed);
+            ledger.skipped(owed);
         }
         *self = Self { owed: std::mem::take(&mut self.owed), ..Self::default() };
     }
@@ -318,13 +304,14 @@ impl Machine {
         }
         // The server now skips everything up to the next Sync, a Query included (`ignore_till_sync`).
         self.copy = Copy::None;
-        self.head = Head::Silent;
+        self.head = Head::Failed;
+        self.finish(ledger);
         while let Some(owed) = self.owed.front() {
             if owed.request == Request::Sync {
                 return;
             }
             if let Some(owed) = self.owed.pop_front() {
-                ledger.failed(owed);
+                ledger.skipped(owed);
             }
         }
         self.batch = Batch::Skipping;

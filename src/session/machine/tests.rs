@@ -19,6 +19,9 @@ impl Ledger for Log {
     fn failed(&mut self, owed: Owed) {
         self.failed.push(owed.request);
     }
+    fn skipped(&mut self, owed: Owed) {
+        self.failed.push(owed.request);
+    }
     fn synthesize(&mut self, answer: Synthetic) {
         self.synthesized.push(answer);
     }

@@ -193,6 +193,9 @@ impl Ledger for Notes {
     fn failed(&mut self, owed: Owed) {
         self.note(owed, Fortune::Fails);
     }
+    fn skipped(&mut self, owed: Owed) {
+        self.note(owed, Fortune::Fails);
+    }
     fn synthesize(&mut self, answer: Synthetic) {
         self.due.push(match answer {
             Synthetic::CloseComplete => BackendTag::CLOSE_COMPLETE,

@@ -1,0 +1,27 @@
+//! Who learns what became of each request.
+
+use crate::protocol::TransactionStatus;
+use crate::session::machine::Owed;
+
+/// Learns what became of each request.
+pub(crate) trait Ledger {
+    /// The request was answered without an error.
+    fn completed(&mut self, owed: Owed);
+    /// The request failed.
+    fn failed(&mut self, owed: Owed);
+    /// The request was not looked at, because an earlier one failed or the server has gone.
+    fn skipped(&mut self, owed: Owed);
+    /// It is time to answer the client in the server's stead.
+    fn synthesize(&mut self, answer: Synthetic);
+}
+
+/// An answer that we give in the server's stead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Synthetic {
+    /// CloseComplete.
+    CloseComplete,
+    /// CommandComplete of DEALLOCATE, and ReadyForQuery with this status.
+    Deallocated(TransactionStatus),
+    /// ParseComplete.
+    ParseComplete,
+}
