@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Where downloaded versions of PostgreSQL are kept; git ignores it.
 export PGLAGOON_LOCAL ?= $(CURDIR)/.local
 
-.PHONY: help demo test unit integration fetch check lint format doc bench clean
+.PHONY: help demo test unit integration fetch check lint format doc bench micro clean
 
 help:
 	@echo 'make demo         a throwaway primary, two streaming replicas and pgLagoon in front (ARGS="--lag 2s")'
@@ -13,6 +13,7 @@ help:
 	@echo 'make integration  the tests against real PostgreSQL'
 	@echo 'make check        format, lints and documentation, as the gate sees them'
 	@echo 'make bench        side by side with PgBouncer on this machine (ARGS="--length quick")'
+	@echo 'make micro        the steps of the hot path, one by one'
 
 demo:
 	$(CARGO) run -- demo $(ARGS)
@@ -48,6 +49,9 @@ format:
 
 bench:
 	$(CARGO) bench --bench compare -- $(ARGS)
+
+micro:
+	$(CARGO) bench --bench micro -- $(ARGS)
 
 clean:
 	$(CARGO) clean

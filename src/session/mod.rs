@@ -60,6 +60,8 @@ use crate::server::settings::Settings;
 use backend::Policy;
 use clients::Client;
 use link::Link;
+#[doc(hidden)]
+pub use machine::Rehearsal;
 use names::Names;
 use parameters::Parameters;
 use pins::Pins;

@@ -22,6 +22,7 @@
 
 mod ledger;
 mod owed;
+mod rehearsal;
 mod stage;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use thiserror::Error;
 
 pub(crate) use ledger::{Ledger, Synthetic};
 pub(crate) use owed::{Change, Fate, Owed, Request};
+pub use rehearsal::Rehearsal;
 use stage::{Batch, Copy, Head};
 
 use crate::protocol::{BackendTag, TransactionStatus, backend};
