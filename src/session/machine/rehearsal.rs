@@ -45,5 +45,6 @@ struct NoLedger;
 impl Ledger for NoLedger {
     fn completed(&mut self, _: Owed) {}
     fn failed(&mut self, _: Owed) {}
+    fn skipped(&mut self, _: Owed) {}
     fn synthesize(&mut self, _: Synthetic) {}
 }
