@@ -71,6 +71,12 @@ impl Names {
     #[inline]
     pub(crate) fn forget_unnamed(&mut self) {
         self.unnamed = None;
+        // Those whose ParseComplete is still to come are over by the time that the Query runs.
+        for (name, statement) in &mut self.pending {
+            if name.is_empty() {
+                *statement = None;
+            }
+        }
     }
 
     /// DISCARD ALL or DEALLOCATE ALL: every name is free again.

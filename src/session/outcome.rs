@@ -12,7 +12,7 @@ use crate::session::acquire::Moved;
 use crate::session::books::Books;
 use crate::session::clients::Activity;
 use crate::session::parameters::Commits;
-use crate::session::replies::{End, Replies, Seen};
+use crate::session::replies::{Carried, End, Replies, Seen};
 use crate::session::respond::Trouble;
 use crate::session::{Detour, Ended, Hold, Pending, Phase, Replay, Session, Wrote};
 
@@ -59,6 +59,9 @@ impl Session {
                 attached.lease.partial = recycler.take();
             }
             attached.lease.partial.extend_from_slice(bytes.get(used..).unwrap_or_default());
+        }
+        if seen.settings == Carried::Refused {
+            return Err(self.dismiss(&Trouble::SettingsRefused, cx));
         }
         if seen.is_replicas_fault() && matches!(attached.replay, Replay::Recorded(_)) {
             let code = seen.error.map_or(SqlState::ADMIN_SHUTDOWN, |error| error.code);

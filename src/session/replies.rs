@@ -35,6 +35,18 @@ pub(super) struct Seen {
     pub(super) error: Option<ServerError>,
     /// Whether the server has warned that it is about to close the connection.
     pub(super) is_leaving: bool,
+    /// What became of the settings that the session brought with it.
+    pub(super) settings: Carried,
+}
+
+/// Whether a server took the settings that a session brought with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Carried {
+    /// It did, or there were none.
+    #[default]
+    Over,
+    /// It did not: nothing more must run there for this session.
+    Refused,
 }
 
 impl Seen {
@@ -157,6 +169,10 @@ impl Replies<'_> {
         }
         let shown = self.ask_machine(tag, body, answers)?;
         match tag {
+            BackendTag::ERROR_RESPONSE if shown == OnBackend::Swallow => {
+                // Of what we send ourselves only the settings are answered by an error that is not the client's.
+                self.seen.settings = Carried::Refused;
+            }
             BackendTag::READY_FOR_QUERY => self.on_ready(shown),
             BackendTag::COMMAND_COMPLETE if shown == OnBackend::Forward => self.on_command(body),
             BackendTag::PARAMETER_STATUS => return Ok(self.on_parameter_status(body, shown)),

@@ -290,9 +290,8 @@ impl Requests<'_> {
             self.forward(Request::Close, range, out);
             return;
         }
-        if !named.name.is_empty() {
-            *self.replay = Replay::Off;
-        }
+        // The client may see this answer before the server has said anything.
+        *self.replay = Replay::Off;
         // The statement itself stays on the server: another client may use it.
         self.names.expect(named.name, None);
         self.link.machine.sent(Owed::synthesize(Request::Close).with(Change::Names));
@@ -319,6 +318,10 @@ impl Requests<'_> {
             return Change::None;
         }
         if let Some(changes) = settings::changes(text) {
+            if self.parameters.resets_to_startup_value(&changes) {
+                // The server goes back to its own default, which is another one.
+                self.link.stains |= Stains::SESSION;
+            }
             self.parameters.expect(changes);
             return Change::Session;
         }

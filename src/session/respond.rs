@@ -29,6 +29,8 @@ pub(crate) enum Trouble {
     ReplicaLost,
     /// The server said what it may not say.
     ServerOutOfStep(String),
+    /// A server did not take the settings that the session had made on another one.
+    SettingsRefused,
     /// A statement that does not exist.
     UnknownStatement(String),
     /// The client cancelled while it waited.
@@ -86,6 +88,12 @@ impl Trouble {
                 "the replica that ran this read has gone".into(),
                 Some("The session is as it was; the read can be run again.".into()),
                 None,
+            ),
+            Self::SettingsRefused => (
+                SqlState::CONNECTION_FAILURE,
+                "a server refused the settings of this session".into(),
+                Some("Whether the last statement took effect is not known.".into()),
+                Some("A role or schema that the session has set may have been dropped."),
             ),
             Self::ServerOutOfStep(what) => (SqlState::CONNECTION_FAILURE, what.clone(), None, None),
             Self::UnknownStatement(name) => (
