@@ -1,11 +1,24 @@
-//! Tests that need no PostgreSQL.
+//! Tests that need no PostgreSQL: the layers, the command line, and the whole pooler between scripted peers.
 
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::expect_used,
     reason = "a test that cannot go on says so by a panic"
 )]
 
 mod architecture;
+mod cancel;
 mod command_line;
+mod copy;
+mod extended;
+mod limits;
+mod prepared;
+mod routing;
+mod settings;
+mod shutdown;
+mod simple;
+mod startup;
+mod support;
+mod vanishing;

@@ -1,0 +1,117 @@
+//! Cancel requests.
+
+use crate::support::prelude::*;
+use crate::support::scripted;
+
+scripted!(
+    a_cancel_is_passed_on_with_the_servers_own_key,
+    a_wrong_key_cancels_nothing,
+    a_client_that_waits_is_taken_out_of_the_queue,
+    a_server_is_not_handed_on_before_its_cancel_connection_has_closed,
+    a_late_cancel_hits_nobody,
+    a_cancel_of_an_idle_transaction_is_not_passed_on
+);
+
+async fn a_cancel_is_passed_on_with_the_servers_own_key(delivery: Delivery) {
+    let mut stage = Stage::new(delivery).await;
+    let (mut client, mut server) = stage.pair().await;
+    client.send([query("select 1")]).await;
+    server.expect([query("select 1")]).await;
+    client.cancel().await;
+    let cancel = stage.primary.cancel().await;
+    assert_eq!((cancel.process_id, &cancel.secret), (server.process_id, &server.secret));
+    drop(cancel);
+    server.reply([error("57014"), idle()]).await;
+    client.expect([error("57014"), idle()]).await;
+    client.send([query("select 2")]).await;
+    server.answer([query("select 2")], one_row("2")).await;
+    client.expect(one_row("2")).await;
+}
+
+async fn a_wrong_key_cancels_nothing(delivery: Delivery) {
+    let mut stage = Stage::new(delivery).await;
+    let (mut client, mut server) = stage.pair().await;
+    client.send([query("select 1")]).await;
+    server.expect([query("select 1")]).await;
+    let mut wrong = client.secret.clone();
+    wrong[0] ^= 1;
+    client.cancel_with(client.process_id, &wrong).await;
+    client.cancel_with(client.process_id, &client.secret[..3]).await;
+    client.cancel_with(client.process_id + 1, &client.secret).await;
+    client.cancel_with(server.process_id, &server.secret).await;
+    client.cancel_with(-1, &client.secret).await;
+    server.reply(one_row("1")).await;
+    client.expect(one_row("1")).await;
+    stage.settle(&mut client).await;
+    stage.primary.expect_nobody();
+}
+
+async fn a_client_that_waits_is_taken_out_of_the_queue(delivery: Delivery) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
+    let (mut client, mut server) = stage.pair().await;
+    let mut waiting = stage.client().await;
+    client.send([query("select 1")]).await;
+    server.expect([query("select 1")]).await;
+    for sent in [vec![query("select 2")], run_unnamed("select 2").to_vec()] {
+        waiting.send(sent).await;
+        stage.waiting(1).await;
+        waiting.cancel().await;
+        waiting.expect([error("57014"), idle()]).await;
+        stage.waiting(0).await;
+    }
+    stage.primary.expect_nobody();
+    server.reply(one_row("1")).await;
+    client.expect(one_row("1")).await;
+    waiting.send([query("select 3")]).await;
+    server.answer([query("select 3")], one_row("3")).await;
+    waiting.expect(one_row("3")).await;
+}
+
+async fn a_server_is_not_handed_on_before_its_cancel_connection_has_closed(delivery: Delivery) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
+    let (mut client, mut server) = stage.pair().await;
+    let mut other = stage.client().await;
+    client.send([query("select 1")]).await;
+    server.expect([query("select 1")]).await;
+    client.cancel().await;
+    let cancel = stage.primary.cancel().await;
+    server.reply(one_row("1")).await;
+    client.expect(one_row("1")).await;
+    other.send([query("select 2")]).await;
+    stage.waiting(1).await;
+    let mut bystander = stage.client().await;
+    stage.settle(&mut bystander).await;
+    stage.waiting(1).await;
+    drop(cancel);
+    server.answer([query("select 2")], one_row("2")).await;
+    other.expect(one_row("2")).await;
+}
+
+async fn a_late_cancel_hits_nobody(delivery: Delivery) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
+    let (mut client, mut server) = stage.pair().await;
+    let mut other = stage.client().await;
+    client.send([query("select 1")]).await;
+    server.answer([query("select 1")], one_row("1")).await;
+    client.expect(one_row("1")).await;
+    other.send([query("select 2")]).await;
+    server.expect([query("select 2")]).await;
+    client.cancel().await;
+    stage.settle(&mut client).await;
+    server.reply(one_row("2")).await;
+    other.expect(one_row("2")).await;
+    stage.primary.expect_nobody();
+}
+
+async fn a_cancel_of_an_idle_transaction_is_not_passed_on(delivery: Delivery) {
+    let mut stage = Stage::new(delivery).await;
+    let (mut client, mut server) = stage.pair().await;
+    client.send([query("begin")]).await;
+    server.answer([query("begin")], [complete("BEGIN"), in_transaction()]).await;
+    client.expect([complete("BEGIN"), in_transaction()]).await;
+    client.cancel().await;
+    client.send([query("select 1")]).await;
+    server.answer([query("select 1")], [complete("SELECT 0"), in_transaction()]).await;
+    client.expect([complete("SELECT 0"), in_transaction()]).await;
+    stage.primary.expect_nobody();
+}

@@ -1,0 +1,213 @@
+//! Parameters: a client's SET goes with it to every server, and to nobody else.
+
+use crate::support::prelude::*;
+use crate::support::scripted;
+
+scripted!(
+    a_set_is_repeated_on_another_server_in_the_same_packet,
+    a_set_is_undone_for_others,
+    a_set_in_a_rolled_back_transaction_is_not_repeated,
+    a_set_that_fails_is_not_repeated,
+    a_set_by_the_extended_protocol_is_repeated,
+    set_local_stays_with_its_transaction,
+    reset_goes_back_to_the_startup_value,
+    discard_all_forgets_settings,
+    a_parameter_that_the_server_reports_is_followed,
+    a_setting_that_another_server_refuses_ends_the_session,
+    a_setting_that_cannot_be_repeated_pins
+);
+
+/// Runs `sql` on `server`, which answers `tag` and `status`.
+async fn run(client: &mut Client, server: &mut Server, sql: &str, end: [Frame; 2]) {
+    client.send([query(sql)]).await;
+    server.answer([query(sql)], &end).await;
+    client.expect(end).await;
+}
+
+async fn set(client: &mut Client, server: &mut Server, sql: &str) {
+    run(client, server, sql, [complete("SET"), idle()]).await;
+}
+
+/// The server's first frames are these: settings, and `select 1`.
+async fn arrives_with(client: &mut Client, server: &mut Server, settings: &str) {
+    client.send([query("select 1")]).await;
+    server.expect([query(settings), query("select 1")]).await;
+    server.reply([complete("SET"), idle()]).await;
+    server.reply(one_row("1")).await;
+    client.expect(one_row("1")).await;
+}
+
+/// The server is given nothing but the query.
+async fn arrives_alone(client: &mut Client, server: &mut Server) {
+    client.send([query("select 1")]).await;
+    server.answer([query("select 1")], one_row("1")).await;
+    client.expect(one_row("1")).await;
+}
+
+async fn a_set_is_repeated_on_another_server_in_the_same_packet(delivery: Delivery) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 2).await;
+    let (mut client, mut server) = stage.pair().await;
+    set(&mut client, &mut server, "SET search_path TO a, b").await;
+    set(&mut client, &mut server, "set time zone interval '1' hour to minute").await;
+    // On the server that has it nothing is repeated.
+    arrives_alone(&mut client, &mut server).await;
+    let mut other = stage.client().await;
+    other.send([query("begin")]).await;
+    server.expect([query("RESET \"search_path\";RESET \"timezone\";"), query("begin")]).await;
+    server.reply([complete("RESET"), complete("RESET"), idle()]).await;
+    server.reply([complete("BEGIN"), in_transaction()]).await;
+    other.expect([complete("BEGIN"), in_transaction()]).await;
+    client.send([query("select 1")]).await;
+    let mut second = stage.primary.accept().await;
+    let settings = "SET \"search_path\" TO a, b;SET TIME ZONE interval '1' hour to minute;";
+    second.expect([query(settings), query("select 1")]).await;
+    second.reply([complete("SET"), parameter("TimeZone", "<+01>-01"), idle()]).await;
+    second.reply(one_row("1")).await;
+    client.expect(one_row("1")).await;
+}
+
+async fn a_set_is_undone_for_others(delivery: Delivery) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
+    let (mut client, mut server) = stage.pair().await;
+    let mut other = stage.client().await;
+    set(&mut client, &mut server, "SET statement_timeout = '5s'").await;
+    arrives_with(&mut other, &mut server, "RESET \"statement_timeout\";").await;
+    arrives_with(&mut client, &mut server, "SET \"statement_timeout\" TO '5s';").await;
+}
+
+async fn a_set_in_a_rolled_back_transaction_is_not_repeated(delivery: Delivery) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
+    let (mut client, mut server) = stage.pair().await;
+    let mut other = stage.client().await;
+    for (end, tag) in [("rollback", "ROLLBACK"), ("commit", "ROLLBACK")] {
+        let began = [complete("BEGIN"), in_transaction()];
+        run(&mut client, &mut server, "begin", began).await;
+        let done = [complete("SET"), in_transaction()];
+        run(&mut client, &mut server, "set search_path to a", done).await;
+        if end == "commit" {
+            run(&mut client, &mut server, "select nope", [error("42703"), failed()]).await;
+        }
+        run(&mut client, &mut server, end, [complete(tag), idle()]).await;
+        arrives_alone(&mut other, &mut server).await;
+        arrives_alone(&mut client, &mut server).await;
+    }
+}
+
+async fn a_set_that_fails_is_not_repeated(delivery: Delivery) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
+    let (mut client, mut server) = stage.pair().await;
+    let mut other = stage.client().await;
+    let sql = "set search_path to 17";
+    run(&mut client, &mut server, sql, [error("22023"), idle()]).await;
+    arrives_alone(&mut other, &mut server).await;
+    arrives_alone(&mut client, &mut server).await;
+}
+
+async fn a_set_by_the_extended_protocol_is_repeated(delivery: Delivery) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
+    let (mut client, mut server) = stage.pair().await;
+    let mut other = stage.client().await;
+    let batch = run_unnamed("set search_path to a");
+    let answer = [parse_complete(), bind_complete(), complete("SET"), idle()];
+    client.send(&batch).await;
+    server.answer(&batch, &answer).await;
+    client.expect(&answer).await;
+    arrives_with(&mut other, &mut server, "RESET \"search_path\";").await;
+    arrives_with(&mut client, &mut server, "SET \"search_path\" TO a;").await;
+}
+
+async fn set_local_stays_with_its_transaction(delivery: Delivery) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
+    let (mut client, mut server) = stage.pair().await;
+    let mut other = stage.client().await;
+    run(&mut client, &mut server, "begin", [complete("BEGIN"), in_transaction()]).await;
+    let sql = "set local search_path to a";
+    run(&mut client, &mut server, sql, [complete("SET"), in_transaction()]).await;
+    run(&mut client, &mut server, "commit", [complete("COMMIT"), idle()]).await;
+    arrives_alone(&mut other, &mut server).await;
+    arrives_alone(&mut client, &mut server).await;
+}
+
+async fn reset_goes_back_to_the_startup_value(delivery: Delivery) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
+    let (mut other, mut server) = stage.pair().await;
+    let mut client = stage.dial().await;
+    let wanted = [("user", "app"), ("database", "app"), ("search_path", "mine")];
+    client.wire.send_bytes(&startup(V3_0, &wanted)).await;
+    let mine = "SELECT pg_catalog.set_config('search_path','mine',false);";
+    server.answer([query(mine)], [complete("SELECT 1"), idle()]).await;
+    client.read_greeting().await;
+    set(&mut client, &mut server, "set search_path to a").await;
+    // The server would reset it to its own default.
+    client.send([query("reset search_path")]).await;
+    server.expect([query("reset search_path")]).await;
+    server.reply([complete("RESET"), idle()]).await;
+    client.expect([complete("RESET"), idle()]).await;
+    server.answer([query("DISCARD ALL")], [complete("DISCARD ALL"), idle()]).await;
+    arrives_with(&mut client, &mut server, mine).await;
+    arrives_with(&mut other, &mut server, "RESET \"search_path\";").await;
+}
+
+async fn discard_all_forgets_settings(delivery: Delivery) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
+    let (mut client, mut server) = stage.pair().await;
+    set(&mut client, &mut server, "set search_path to a").await;
+    client.ask([query("discard all")], [complete("DISCARD ALL"), idle()]).await;
+    arrives_with(&mut client, &mut server, "RESET \"search_path\";").await;
+}
+
+async fn a_parameter_that_the_server_reports_is_followed(delivery: Delivery) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
+    let (mut client, mut server) = stage.pair().await;
+    let mut other = stage.client().await;
+    // A function sets it: the text does not say so.
+    let sql = "select configure()";
+    let answer = [columns(), parameter("DateStyle", "German, DMY"), row(""), complete("SELECT 1")];
+    client.send([query(sql)]).await;
+    server.answer([query(sql)], [&answer[..], &[idle()]].concat()).await;
+    client.expect([&answer[..], &[idle()]].concat()).await;
+    arrives_with(&mut other, &mut server, "RESET \"datestyle\";").await;
+    let again = "SELECT pg_catalog.set_config('datestyle','German, DMY',false);";
+    arrives_with(&mut client, &mut server, again).await;
+}
+
+async fn a_setting_that_another_server_refuses_ends_the_session(delivery: Delivery) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 2).await;
+    let (mut client, mut server) = stage.pair().await;
+    set(&mut client, &mut server, "set role admin").await;
+    let _other = occupy_after_reset(&stage, &mut server).await;
+    client.send([query("delete from t")]).await;
+    let mut second = stage.primary.accept().await;
+    second.expect([query("SET \"role\" TO admin;"), query("delete from t")]).await;
+    second.reply([error("22023"), idle()]).await;
+    let refused = client.next().await;
+    assert_eq!(refused.field(b'V').as_deref(), Some("FATAL"), "{refused:?}");
+    client.expect_closed().await;
+}
+
+/// Another client takes the server, without the first one's role, and keeps it.
+async fn occupy_after_reset(stage: &Stage, server: &mut Server) -> Client {
+    let mut other = stage.client().await;
+    other.send([query("begin")]).await;
+    server.answer([query("RESET \"role\";")], [complete("RESET"), idle()]).await;
+    server.answer([query("begin")], [complete("BEGIN"), in_transaction()]).await;
+    other.expect([complete("BEGIN"), in_transaction()]).await;
+    other
+}
+
+async fn a_setting_that_cannot_be_repeated_pins(delivery: Delivery) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 2).await;
+    let (mut client, mut server) = stage.pair().await;
+    let sql = "select set_config('search_path', name, false) from t";
+    client.send([query(sql)]).await;
+    server.answer([query(sql)], one_row("x")).await;
+    client.expect(one_row("x")).await;
+    let mut other = stage.client().await;
+    other.send([query("select 1")]).await;
+    let mut second = stage.primary.accept().await;
+    second.answer([query("select 1")], one_row("1")).await;
+    other.expect(one_row("1")).await;
+    arrives_alone(&mut client, &mut server).await;
+    drop(client);
+    server.answer([query("DISCARD ALL")], [complete("DISCARD ALL"), idle()]).await;
+}
