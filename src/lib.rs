@@ -98,6 +98,11 @@
 //! * **A replica gets one batch at a time:** what a client pipelines behind a read may be a write, so it waits until the
 //!   replica has been given back. On the primary pipelines flow on.
 //! * **A replica that failed a read is closed, not drained:** the rest of its answer is not worth waiting for.
+//! * **After a function of which nothing is known the server is washed** (what DISCARD ALL does, prepared statements kept):
+//!   a function may set parameters, take locks or make temporary tables unseen. It costs a round trip that no client
+//!   waits for; the catalog snapshot will tell most functions harmless.
+//! * **A goodbye is honoured:** statements that a client sent before Terminate are finished, as PostgreSQL does; a client
+//!   that just vanishes has them cancelled.
 //! * **Startup parameters are tried on a server once per kind of client** (`session::welcome`): only PostgreSQL knows
 //!   what it makes of `DateStyle=ISO`, and a bad value must fail the log-in in its own words.
 //! * **serde is not used for the configuration:** it stops at the first error, and an operator must see all of them.

@@ -71,6 +71,8 @@ codes! {
     INSUFFICIENT_PRIVILEGE = b"42501",
     /// Too many connections.
     TOO_MANY_CONNECTIONS = b"53300",
+    /// Something is larger than a limit allows.
+    PROGRAM_LIMIT_EXCEEDED = b"54000",
     /// An object is not in the state that the command needs.
     OBJECT_NOT_IN_STATE = b"55000",
     /// The statement was cancelled.

@@ -64,6 +64,12 @@ pub(super) fn clean(worker: &Rc<Worker>, mut lease: Lease<Box<Link>>, within: st
     });
 }
 
+/// What DISCARD ALL does, except for prepared statements: those on the server are ours
+/// (<https://www.postgresql.org/docs/current/sql-discard.html>).
+const WASH_KEEPING_STATEMENTS: &[u8] =
+    b"CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
+    SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
+
 /// Ends the transaction and undoes what the session has left behind.
 async fn wash(link: &mut Link, within: std::time::Duration) -> Result<(), exchange::ExchangeError> {
     if link.machine.status() != TransactionStatus::Idle {
@@ -78,7 +84,11 @@ async fn wash(link: &mut Link, within: std::time::Duration) -> Result<(), exchan
         exchange::run(&mut link.server, b"DISCARD ALL", within).await?;
         link.server.statements.clear();
         link.server.settings = std::sync::Arc::default();
-        link.stains = Stains::empty();
+    } else if link.stains.contains(Stains::FUNCTION) {
+        exchange::run(&mut link.server, WASH_KEEPING_STATEMENTS, within).await?;
+        link.server.statements.set_unnamed(None);
+        link.server.settings = std::sync::Arc::default();
     }
+    link.stains = Stains::empty();
     Ok(())
 }

@@ -14,7 +14,7 @@ use crate::session::requests::{Requests, Taken};
 use crate::session::respond::Trouble;
 use crate::session::survey::{self, Survey};
 use crate::session::worker::Stopping;
-use crate::session::{Batches, Ended, Hold, Phase, Replay, Session, Skip};
+use crate::session::{Batches, Ended, Hold, Phase, Presence, Replay, Session, Skip};
 
 /// How much of the client's bytes was used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub(super) enum Used {
 enum Stop {
     /// They are no protocol.
     Malformed(String),
+    /// They must not run on this server.
+    Refused(Trouble),
     /// The client says goodbye.
     Terminate,
 }
@@ -155,7 +157,12 @@ impl Session {
         }
         match trouble {
             None => Ok(used),
-            Some(Stop::Terminate) => Err(Ended::Client),
+            Some(Stop::Terminate) if attached.lease.machine.owes_nothing() => Err(Ended::Client),
+            Some(Stop::Terminate) => {
+                self.presence = Presence::Leaving;
+                Ok(Used::Stop(bytes.len()))
+            }
+            Some(Stop::Refused(trouble)) => Err(self.dismiss(&trouble, cx)),
             Some(Stop::Malformed(text)) => Err(self.dismiss(&Trouble::Protocol(text), cx)),
         }
     }
@@ -199,6 +206,9 @@ impl Session {
             let taken = requests
                 .take(bytes, position, out)
                 .map_err(|error| Stop::Malformed(error.to_string()))?;
+            if attached.node != NodeId::PRIMARY && !attached.pins.is_empty() {
+                return Err(Stop::Refused(Trouble::NotOnReplica));
+            }
             attached.batches = Batches::Sent;
             match taken {
                 Taken::Bytes(count) => position += count,
@@ -207,6 +217,9 @@ impl Session {
                     return Ok(Used::Bytes(position));
                 }
                 Taken::Incomplete => return Ok(Used::Stop(position)),
+                Taken::TooLong => {
+                    return Err(Stop::Refused(Trouble::StatementTooLong(inspect_limit)));
+                }
                 Taken::Terminate => return Err(Stop::Terminate),
             }
         }

@@ -79,6 +79,7 @@ pub(crate) struct Session {
     pending: Pending,
     well: Well,
     skip: Skip,
+    presence: Presence,
     to_client: Backlog,
     names: Names,
     parameters: Parameters,
@@ -109,6 +110,16 @@ enum Well {
     Dry,
     /// It may.
     Unknown,
+}
+
+/// Whether somebody is there to be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    /// The client is there.
+    Here,
+    /// It has said goodbye (Terminate) behind statements that a server still runs. They are finished, as PostgreSQL
+    /// does; what they answer nobody reads.
+    Leaving,
 }
 
 /// What the client sends that must be ignored.
@@ -235,6 +246,7 @@ impl Session {
             well: Well::Unknown,
             input: buffer,
             skip: Skip::Nothing,
+            presence: Presence::Here,
             to_client,
             names: Names::default(),
             parameters: Parameters::new(settings),

@@ -14,7 +14,7 @@ use crate::session::clients::Activity;
 use crate::session::parameters::Commits;
 use crate::session::replies::{Carried, End, Replies, Seen};
 use crate::session::respond::Trouble;
-use crate::session::{Detour, Ended, Hold, Pending, Phase, Replay, Session, Wrote};
+use crate::session::{Detour, Ended, Hold, Pending, Phase, Presence, Replay, Session, Wrote};
 
 /// How long after it was acknowledged a commit may not be flushed yet with `synchronous_commit = off`: three times
 /// the default of `wal_writer_delay` (<https://www.postgresql.org/docs/current/wal-async-commit.html>).
@@ -70,7 +70,7 @@ impl Session {
             return Ok(Moved::Yes);
         }
         let outgoing = out.bytes();
-        if !outgoing.is_empty() {
+        if !outgoing.is_empty() && self.presence == Presence::Here {
             traffic.sent.add(u64::try_from(outgoing.len()).unwrap_or(0));
             if let Replay::Recorded(mut record) =
                 std::mem::replace(&mut attached.replay, Replay::Off)

@@ -2,7 +2,7 @@
 
 use bitflags::bitflags;
 
-use crate::sql::Effects;
+use crate::sql::{Class, Effects, Verdict, Why};
 
 bitflags! {
     /// Why a client keeps its server between transactions.
@@ -35,6 +35,8 @@ bitflags! {
         const SESSION = 1;
         /// Something that nothing undoes: the server must be closed.
         const FOREVER = 1 << 1;
+        /// Perhaps something: a function was called whose body is not known.
+        const FUNCTION = 1 << 2;
     }
 }
 
@@ -87,11 +89,14 @@ const HARMLESS: Effects =
 impl Stains {
     /// What a statement with these effects leaves behind.
     #[inline]
-    pub(crate) fn of(effects: Effects) -> Self {
+    pub(crate) fn of(verdict: Verdict) -> Self {
+        let effects = verdict.effects;
         if effects.contains(Effects::LOADS) {
             Self::FOREVER
         } else if effects.intersects(Effects::OPAQUE) || !Pins::of(effects).is_empty() {
             Self::SESSION
+        } else if verdict.class == Class::Primary(Why::UnknownFunction) {
+            Self::FUNCTION
         } else {
             Self::empty()
         }
@@ -106,7 +111,12 @@ mod tests {
     fn effects_pin_with_a_reason() {
         assert_eq!(Pins::of(Effects::TEMP | Effects::DDL).reason(), "temporary_table");
         assert_eq!(Pins::of(Effects::WRITES | Effects::MULTI), Pins::empty());
-        assert_eq!(Stains::of(Effects::OPAQUE), Stains::SESSION);
-        assert_eq!(Stains::of(Effects::LOADS), Stains::FOREVER);
+        let of = |effects, why| {
+            Stains::of(Verdict { class: Class::Primary(why), effects, fingerprint: 0 })
+        };
+        assert_eq!(of(Effects::OPAQUE, Why::Utility), Stains::SESSION);
+        assert_eq!(of(Effects::LOADS, Why::Utility), Stains::FOREVER);
+        assert_eq!(of(Effects::WRITES, Why::UnknownFunction), Stains::FUNCTION);
+        assert_eq!(of(Effects::WRITES, Why::Write), Stains::empty());
     }
 }

@@ -18,7 +18,7 @@ use crate::clock::Mono;
 use crate::net::buffer::SCRATCH_LEN;
 use crate::route::Patience;
 use crate::session::acquire::Moved;
-use crate::session::{Ended, Hold, Pending, Phase, Session, Well};
+use crate::session::{Ended, Hold, Pending, Phase, Presence, Session, Well};
 
 /// Reads per wake-up.
 const TURNS: usize = 16;
@@ -63,6 +63,9 @@ impl Session {
             self.push_to_client(cx)?;
         }
         match self.phase {
+            Phase::Attached(_) if self.presence == Presence::Leaving && self.input.is_empty() => {
+                return self.see_off(cx, now);
+            }
             Phase::Attached(_) => moved = moved.or(self.read_server(cx, now)?),
             Phase::Waiting(..) => match self.poll_waiting(cx, now) {
                 Ok(Moved::Yes) => {
@@ -91,6 +94,15 @@ impl Session {
         Ok(moved.or(self.read_client(cx, now)?))
     }
 
+    /// The client has said goodbye: what it has asked for is finished, and then its session ends.
+    fn see_off(&mut self, cx: &mut Context<'_>, now: Mono) -> Result<Moved, Ended> {
+        let moved = self.read_server(cx, now)?;
+        match &self.phase {
+            Phase::Attached(attached) if !attached.lease.machine.owes_nothing() => Ok(moved),
+            _ => Err(Ended::Client),
+        }
+    }
+
     /// Reads from the client, or looks again at what is there.
     pub(super) fn read_client(&mut self, cx: &mut Context<'_>, now: Mono) -> Result<Moved, Ended> {
         if self.pending == Pending::Look {
@@ -109,6 +121,7 @@ impl Session {
     /// Whether more of what the client sends is of use now.
     pub(super) fn wants_input(&self) -> bool {
         match &self.phase {
+            _ if self.presence == Presence::Leaving => false,
             Phase::Detached => self.to_client.waiting() == 0,
             // So that a client that leaves or cancels is noticed; what comes is kept, within bounds.
             Phase::Waiting(..) | Phase::WaitingFresh(_) => self.input.len() < SCRATCH_LEN,
@@ -152,6 +165,10 @@ impl Session {
                     self.well = Well::Dry;
                     return Ok(Moved::No);
                 }
+                Poll::Ready(Ok(0)) if self.has_said_goodbye() => {
+                    self.presence = Presence::Leaving;
+                    return Ok(Moved::No);
+                }
                 Poll::Ready(Ok(0)) => return Err(Ended::Client),
                 Poll::Ready(Ok(count)) => count,
                 Poll::Ready(Err(error)) => return Err(Ended::ClientSocket(error)),
@@ -166,6 +183,13 @@ impl Session {
         let consumed = self.take(&input, cx, now)?;
         self.restore(input, consumed);
         Ok(Moved::Yes)
+    }
+
+    /// Whether the client waits for a server with statements that a Terminate follows: it wants them run, and nothing
+    /// else.
+    fn has_said_goodbye(&self) -> bool {
+        matches!(self.phase, Phase::Waiting(..) | Phase::WaitingFresh(_))
+            && self.input.ends_with(b"X\0\0\0\x04")
     }
 
     /// Puts back what was not consumed.

@@ -48,6 +48,8 @@ pub(super) enum Taken {
     Drop(usize),
     /// The frame is not complete.
     Incomplete,
+    /// A statement that must be looked at is too long for that.
+    TooLong,
     /// The client leaves.
     Terminate,
 }
@@ -308,7 +310,7 @@ impl Requests<'_> {
             *self.wrote = Wrote::Maybe;
         }
         *self.pins |= Pins::of(effects);
-        self.link.stains |= Stains::of(effects);
+        self.link.stains |= Stains::of(verdict);
     }
 
     /// Notes that a text that changes parameters is on its way.

@@ -25,6 +25,10 @@ pub(crate) enum Trouble {
     NoPrimary,
     /// The server has gone in the midst of something.
     ServerLost,
+    /// A statement would tie the session to a replica.
+    NotOnReplica,
+    /// A prepared statement is too long to be looked at.
+    StatementTooLong(usize),
     /// A replica has gone in the midst of an answer to a read.
     ReplicaLost,
     /// The server said what it may not say.
@@ -82,6 +86,22 @@ impl Trouble {
                 "the server closed the connection unexpectedly".into(),
                 Some("Whether the last statement took effect is not known.".into()),
                 None,
+            ),
+            Self::NotOnReplica => (
+                SqlState::FEATURE_NOT_SUPPORTED,
+                "this read-only transaction runs on a replica, where its statement would leave \
+                 session state behind"
+                    .into(),
+                None,
+                Some("Begin such a transaction with /* pglagoon: primary */ in front."),
+            ),
+            Self::StatementTooLong(limit) => (
+                SqlState::PROGRAM_LIMIT_EXCEEDED,
+                format!(
+                    "prepared statement is longer than limits.max_statement_inspect ({limit} bytes)"
+                ),
+                None,
+                Some("Raise that limit, or pass values as parameters."),
             ),
             Self::ReplicaLost => (
                 SqlState::SERIALIZATION_FAILURE,

@@ -59,6 +59,7 @@ impl Requests<'_> {
             _ if size <= frame::SMALL_LIMIT + frame::HEADER_LEN => {
                 return Ok(Taken::Incomplete);
             }
+            FrontendTag::PARSE => return Ok(Taken::TooLong),
             _ => return Err(FrameError::Format),
         }
         *self.replay = Replay::Off;
