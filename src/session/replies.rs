@@ -260,7 +260,7 @@ impl Replies<'_> {
                 self.names.clear();
                 // What has been sent behind it may have left new ones.
                 if self.link.machine.is_at_last() {
-                    self.link.stains = Stains::empty();
+                    self.link.stains &= Stains::FOREVER;
                     *self.pins &= Pins::SESSION_MODE;
                 }
             }
