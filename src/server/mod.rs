@@ -21,7 +21,7 @@ pub use login::{Login, Target, connect};
 
 use crate::clock::Mono;
 use crate::net::Stream;
-use settings::Settings;
+use settings::{Settings, Value};
 use statements::Statements;
 
 /// A connection to a PostgreSQL server, logged in.
@@ -63,6 +63,19 @@ impl Server {
             since: now,
             last_used: now,
             retire_at,
+        }
+    }
+
+    /// These parameters have values that nobody knows: the next client has each set to what it wants.
+    #[inline]
+    pub fn forget_settings(&mut self, names: Vec<Box<str>>) {
+        if names.is_empty() {
+            return;
+        }
+        let settings = Arc::make_mut(&mut self.settings);
+        for name in names {
+            // Equal to nothing that a session keeps: what was set to DEFAULT is not kept at all.
+            settings.set(&name, Some(Value::Sql("DEFAULT".into())));
         }
     }
 }

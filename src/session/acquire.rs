@@ -11,7 +11,7 @@ use crate::net::Liveness;
 use crate::pool::{Checkout, Lease, WaitError, WorkerId};
 use crate::protocol::frontend;
 use crate::route::{self, Facts, Patience, Reason, Route, Target};
-use crate::server::settings::same;
+use crate::server::settings::{Settings, same};
 use crate::session::clients::{Activity, Cancelling, Summons};
 use crate::session::link::{Link, Passing};
 use crate::session::machine::{Owed, Request};
@@ -192,7 +192,12 @@ impl Session {
         let policy = &self.policy;
         let link = &mut *lease;
         link.passing = Passing::default();
-        self.bring_up_to_date(link, policy.limits.max_prepared_statements);
+        bring_up_to_date(
+            &self.worker,
+            link,
+            self.parameters.wanted(),
+            policy.limits.max_prepared_statements,
+        );
         let is_replayable =
             node != NodeId::PRIMARY && matches!(reason, Reason::Read | Reason::ReadOnlyTransaction);
         let pins = match policy.mode {
@@ -217,27 +222,6 @@ impl Session {
         });
         self.client.set_activity(Activity::Active, now, self.busy_deadline(now, now));
         self.detour = Detour::None;
-    }
-
-    /// Queues what the server lacks, to go out in the same packet as the client's statement.
-    fn bring_up_to_date(&self, link: &mut Link, max_statements: usize) {
-        let wanted = self.parameters.wanted();
-        if !same(&link.server.settings, wanted) {
-            let mut sql = self.worker.recycler.borrow_mut().take();
-            link.server.settings.change_sql(wanted, &mut sql);
-            frontend::query(link.to_server.queue(&mut self.worker.recycler.borrow_mut()), &sql);
-            link.machine.sent(Owed::swallow(Request::Query));
-            link.server.statements.set_unnamed(None);
-            link.server.settings = Arc::clone(wanted);
-            self.worker.recycler.borrow_mut().give(&mut sql);
-        }
-        if link.server.statements.len() > max_statements {
-            let queue = &mut self.worker.recycler.borrow_mut();
-            let closed = link.server.statements.evict(max_statements, link.to_server.queue(queue));
-            for _ in 0..closed {
-                link.machine.sent(Owed::swallow(Request::Close));
-            }
-        }
     }
 
     /// Gives the server back, if nothing ties the session to it.
@@ -313,6 +297,31 @@ impl Session {
             && let Some(counter) = traffic.routes.get(reason.index())
         {
             counter.add(1);
+        }
+    }
+}
+
+/// Queues what the server lacks of what its client has, to go out in the same packet as the client's statement.
+pub(super) fn bring_up_to_date(
+    worker: &Worker,
+    link: &mut Link,
+    wanted: &Arc<Settings>,
+    max_statements: usize,
+) {
+    if !same(&link.server.settings, wanted) {
+        let mut sql = worker.recycler.borrow_mut().take();
+        link.server.settings.change_sql(wanted, &mut sql);
+        frontend::query(link.to_server.queue(&mut worker.recycler.borrow_mut()), &sql);
+        link.machine.sent(Owed::swallow(Request::Query));
+        link.server.statements.set_unnamed(None);
+        link.server.settings = Arc::clone(wanted);
+        worker.recycler.borrow_mut().give(&mut sql);
+    }
+    if link.server.statements.len() > max_statements {
+        let queue = &mut worker.recycler.borrow_mut();
+        let closed = link.server.statements.evict(max_statements, link.to_server.queue(queue));
+        for _ in 0..closed {
+            link.machine.sent(Owed::swallow(Request::Close));
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::cluster::NodeId;
 use crate::net::buffer::Gather;
 use crate::protocol::{FrontendTag, TransactionStatus, backend, frame};
 use crate::route::Patience;
+use crate::session::acquire::bring_up_to_date;
 use crate::session::books::Books;
 use crate::session::clients::Activity;
 use crate::session::requests::{Requests, Taken};
@@ -139,6 +140,7 @@ impl Session {
         now: Mono,
     ) -> Result<Used, Ended> {
         let mut out = Gather::new(bytes, mixed);
+        self.renew_settings();
         let outcome = self.pass_requests(bytes, &mut out, now);
         self.answer_at_once();
         let (used, trouble) = match outcome {
@@ -164,6 +166,17 @@ impl Session {
             }
             Some(Stop::Refused(trouble)) => Err(self.dismiss(&trouble, cx)),
             Some(Stop::Malformed(text)) => Err(self.dismiss(&Trouble::Protocol(text), cx)),
+        }
+    }
+
+    /// A client that keeps its server may have lost what came with its startup packet by a RESET.
+    #[inline]
+    fn renew_settings(&mut self) {
+        let Phase::Attached(attached) = &mut self.phase else { return };
+        let link = &mut *attached.lease;
+        if link.machine.is_settled() && link.passing.to_server == 0 {
+            let limit = self.policy.limits.max_prepared_statements;
+            bring_up_to_date(&self.worker, link, self.parameters.wanted(), limit);
         }
     }
 

@@ -49,6 +49,8 @@ pub(crate) struct Parameters {
     pending: VecDeque<Vec<Change>>,
     explained: Explained,
     commits: Commits,
+    /// What was reset to a startup value that the server does not know: there it has the server's default.
+    revoked: Vec<Box<str>>,
 }
 
 /// Whether the transaction contains statements that are known to set parameters: what the server reports of its
@@ -91,6 +93,7 @@ impl Parameters {
             pending: VecDeque::new(),
             explained: Explained::No,
             commits: Commits::Flushed,
+            revoked: Vec::new(),
         }
     }
 
@@ -165,7 +168,10 @@ impl Parameters {
                 self.committed = Arc::clone(&self.current);
             }
             b"ROLLBACK" if self.ended == Ended::Committed => self.ended = Ended::RolledBack,
-            b"DISCARD ALL" => self.discard(),
+            b"DISCARD ALL" => {
+                self.discard();
+                self.revoke_defaults();
+            }
             _ => {}
         }
     }
@@ -210,6 +216,16 @@ impl Parameters {
         }
     }
 
+    /// Takes the names of what the server may not have as the client has, since the transaction has ended.
+    #[inline]
+    pub(crate) fn take_revoked(&mut self) -> Vec<Box<str>> {
+        std::mem::take(&mut self.revoked)
+    }
+
+    fn revoke_defaults(&mut self) {
+        self.revoked = self.defaults.iter().map(|(name, _)| name.into()).collect();
+    }
+
     /// Whether the commits of the present transaction are known to be flushed when they are acknowledged. To be
     /// asked before the transaction is forgotten with [`Parameters::transaction_ended`].
     pub(crate) fn commits(&self) -> Commits {
@@ -250,6 +266,7 @@ impl Parameters {
                     settings.set(name, self.current.get(name).cloned());
                 }
                 self.current = Arc::new(settings);
+                self.revoke_defaults();
             }
             Action::Transaction => {}
         }
@@ -257,6 +274,9 @@ impl Parameters {
 
     fn reset(&mut self, name: &str) {
         let value = self.defaults.get(name).cloned();
+        if value.is_some() {
+            self.revoked.push(name.into());
+        }
         self.change(name, value);
     }
 

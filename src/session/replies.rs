@@ -1,7 +1,9 @@
 //! Server to client: what a server answers.
 
 use crate::net::buffer::Gather;
-use crate::protocol::{BackendTag, ErrorFields, SqlState, backend, frame, frontend};
+use crate::protocol::{
+    BackendTag, ErrorFields, SqlState, TransactionStatus, backend, frame, frontend,
+};
 use crate::server::settings::same;
 use crate::session::books::Books;
 use crate::session::link::Link;
@@ -240,6 +242,10 @@ impl Replies<'_> {
         // Whatever happened happened on this server: it has what the client has.
         if !same(&self.link.server.settings, self.parameters.wanted()) {
             self.link.server.settings = std::sync::Arc::clone(self.parameters.wanted());
+        }
+        if status == TransactionStatus::Idle {
+            // But what was reset to a startup value, which the server never knew as its default.
+            self.link.server.forget_settings(self.parameters.take_revoked());
         }
     }
 

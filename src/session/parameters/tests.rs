@@ -79,6 +79,7 @@ fn reset_goes_back_to_the_startup_value() {
     let reset = Change { scope: Scope::Session, action: Action::Reset { name: "a".into() } };
     run(&mut parameters, vec![reset], TransactionStatus::Idle);
     assert_eq!(value(&parameters, "a").as_deref(), Some("0"));
+    assert_eq!(parameters.take_revoked(), ["a".into()]);
     assert!(Arc::ptr_eq(&parameters.defaults, &parameters.current));
 }
 
