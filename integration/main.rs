@@ -14,6 +14,7 @@ mod consistency;
 mod demo;
 mod drivers;
 mod fixture;
+mod isolation;
 mod login;
 mod monitor;
 mod pooler;
