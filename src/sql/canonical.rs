@@ -5,8 +5,11 @@
 //! that the class of a text depends on is decided on this form, so texts with the same form
 //! have the same class, and the parser sees exactly the tokens that PostgreSQL would see.
 
-use super::cursor::is_keyword;
-use super::lexer::{Kind, Lexer, Token, Unlexable};
+mod form;
+
+use form::Form;
+
+use super::lexer::{Kind, Lexer, Plain, Token, Unlexable, plain};
 
 /// Whether the form may stand for other texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +25,7 @@ pub(super) enum Masking {
 /// Writes canonical forms into a buffer that is kept between texts.
 #[derive(Debug, Default)]
 pub(super) struct Canonical {
-    form: Vec<u8>,
+    form: Form,
 }
 
 /// Where the writer stands between two tokens of one text.
@@ -38,19 +41,41 @@ struct Position {
     comma_after_literal: bool,
 }
 
+impl Position {
+    /// A comma: a list of literals may go on.
+    #[inline]
+    const fn pass_comma(&mut self) {
+        self.comma_after_literal = self.literal.is_some();
+    }
+
+    /// Any other token that is no literal.
+    #[inline]
+    const fn pass_other(&mut self) {
+        self.end_literals();
+        if self.row.is_none() {
+            self.last_row = None;
+        }
+    }
+
+    #[inline]
+    const fn end_literals(&mut self) {
+        self.literal = None;
+        self.comma_after_literal = false;
+    }
+}
+
 impl Canonical {
     /// Forms longer than this many bytes are not worth caching or parsing.
     pub(super) const LIMIT: usize = 64 * 1024;
 
     /// The form written last.
     pub(super) fn form(&self) -> &[u8] {
-        &self.form
+        self.form.written()
     }
 
     /// Gives back the memory that an overlong form took.
     pub(super) fn shrink(&mut self) {
-        self.form.clear();
-        self.form.shrink_to(Self::LIMIT);
+        self.form.shrink(Self::LIMIT);
     }
 
     /// Writes the canonical form of `sql`, which must be valid UTF-8.
@@ -58,41 +83,95 @@ impl Canonical {
     /// # Errors
     /// Fails where the text cannot be lexed; the whole text is always lexed.
     pub(super) fn write(&mut self, sql: &[u8]) -> Result<Masking, Unlexable> {
-        self.form.clear();
+        self.form.truncate(0);
         let mut masking = Masking::Full;
         let mut position = Position::default();
         let mut starts_statement = true;
-        for token in Lexer::new(sql) {
-            let token = token?;
-            if masking == Masking::Overflow {
-                continue;
+        let mut rest = sql;
+        while self.form.len() <= Self::LIMIT {
+            let kind = plain(rest);
+            let length = match kind {
+                Plain::Space => 1,
+                Plain::Word => {
+                    let start = self.form.len();
+                    let length = self.form.push_word(rest);
+                    let word = self.form.since(start);
+                    if word == b"set_config" || (starts_statement && word == b"set") {
+                        masking = Masking::Verbatim;
+                    }
+                    self.form.push(b' ');
+                    position.pass_other();
+                    length
+                }
+                Plain::Integer(length) if masking == Masking::Full => {
+                    self.push_literal(Kind::Integer, b"1", &mut position);
+                    length
+                }
+                Plain::Symbol => {
+                    self.push_symbol(rest, &mut position);
+                    1
+                }
+                Plain::Integer(_) | Plain::Other => {
+                    let next = Lexer::new(rest).next().transpose()?;
+                    let Some(token) = next else { return Ok(masking) };
+                    // Behind comments the token may be a plain one.
+                    if token.start > 0 {
+                        rest = rest.get(token.start..).unwrap_or_default();
+                        continue;
+                    }
+                    self.push(&token, masking, &mut position);
+                    token.end()
+                }
+            };
+            if kind != Plain::Space {
+                starts_statement = rest.first() == Some(&b';');
             }
-            if is_keyword(&token, "set_config") || (starts_statement && is_keyword(&token, "set")) {
-                masking = Masking::Verbatim;
-            }
-            starts_statement = token.is(b";");
-            self.push(&token, masking, &mut position);
-            if self.form.len() > Self::LIMIT {
-                masking = Masking::Overflow;
+            rest = rest.get(length..).unwrap_or_default();
+            rest = rest.strip_prefix(b" ").unwrap_or(rest);
+            if rest.is_empty() && self.form.len() <= Self::LIMIT {
+                return Ok(masking);
             }
         }
-        Ok(masking)
+        Lexer::new(rest).try_for_each(|token| token.map(drop))?;
+        Ok(Masking::Overflow)
+    }
+
+    /// Writes the symbol of one byte that `rest` begins with.
+    #[inline]
+    fn push_symbol(&mut self, rest: &[u8], position: &mut Position) {
+        let Some(symbol) = rest.first() else { return };
+        let start = self.form.len();
+        self.form.push(*symbol);
+        self.form.push(b' ');
+        match symbol {
+            b',' => position.pass_comma(),
+            b'(' => {
+                position.end_literals();
+                position.row = Some(start);
+            }
+            b')' => {
+                position.end_literals();
+                self.close_row(position);
+            }
+            _ => position.pass_other(),
+        }
     }
 
     fn push(&mut self, token: &Token<'_>, masking: Masking, position: &mut Position) {
-        let start = self.form.len();
-        match placeholder(token.kind) {
-            Some(masked) if masking == Masking::Full => {
-                self.push_literal(token.kind, masked, position);
-                return;
-            }
-            _ if token.kind == Kind::Word => {
-                self.form.extend(token.text.iter().map(u8::to_ascii_lowercase));
-            }
-            _ => self.form.extend_from_slice(token.text),
+        if let Some(masked) = placeholder(token.kind)
+            && masking == Masking::Full
+        {
+            self.push_literal(token.kind, masked, position);
+            return;
         }
+        if let [byte] = token.text {
+            // Of symbols, or a word that is no part of the literal behind it.
+            self.push_symbol(&[byte.to_ascii_lowercase()], position);
+            return;
+        }
+        self.form.extend(token.text);
         self.form.push(b' ');
-        self.track(token, start, position);
+        position.pass_other();
     }
 
     /// Writes a masked literal, unless it is the third or a later one of a list of its kind.
@@ -103,29 +182,12 @@ impl Canonical {
             // Takes back the comma as well.
             self.form.truncate(self.form.len().saturating_sub(2));
         } else {
-            self.form.extend_from_slice(masked);
+            self.form.extend(masked);
             self.form.push(b' ');
         }
         position.literal = Some(kind);
         position.comma_after_literal = false;
         if position.row.is_none() {
-            position.last_row = None;
-        }
-    }
-
-    /// Notes a token that is no masked literal, and drops a row that repeats the one before.
-    fn track(&mut self, token: &Token<'_>, start: usize, position: &mut Position) {
-        if token.is(b",") {
-            position.comma_after_literal = position.literal.is_some();
-            return;
-        }
-        position.literal = None;
-        position.comma_after_literal = false;
-        if token.is(b"(") {
-            position.row = Some(start);
-        } else if token.is(b")") {
-            self.close_row(position);
-        } else if position.row.is_none() {
             position.last_row = None;
         }
     }
@@ -137,7 +199,7 @@ impl Canonical {
         // Two bytes are room for the comma alone.
         if let Some((from, to)) = before
             && row == to + 2
-            && self.form.get(from..to) == self.form.get(row..)
+            && self.form.written().get(from..to) == Some(self.form.since(row))
         {
             self.form.truncate(to);
             position.last_row = before;

@@ -2,11 +2,17 @@
 //!
 //! It follows `src/backend/parser/scan.l` with `standard_conforming_strings = on`. Where server
 //! versions disagree (`1a`, `$1a`, a vertical tab) it refuses rather than guesses. Texts must
-//! be free of NUL bytes and valid UTF-8, which [`check`] tests.
+//! be free of NUL bytes and valid UTF-8, which [`encoding`] tests.
 
 mod bytes;
+mod encoding;
+mod plain;
 
-use bytes::{is_digit_group, is_newline, is_operator, is_space, is_word, is_word_start};
+use bytes::{is_digit, is_digit_group, is_newline, is_operator, is_space, is_word, is_word_start};
+
+pub(super) use bytes::lower_in_word;
+pub(super) use encoding::encoding;
+pub(super) use plain::{Plain, plain};
 
 /// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,15 +81,9 @@ pub(super) enum Unlexable {
     Encoding,
 }
 
-/// Tests what [`Lexer`] takes for granted: valid UTF-8 without NUL.
-pub(super) fn check(sql: &[u8]) -> Result<&str, Unlexable> {
-    let text = std::str::from_utf8(sql).map_err(|_| Unlexable::Encoding)?;
-    if sql.contains(&0) { Err(Unlexable::Encoding) } else { Ok(text) }
-}
-
 /// Tests that the whole text splits into tokens.
 pub(super) fn validate(sql: &[u8]) -> Result<(), Unlexable> {
-    check(sql)?;
+    encoding(sql)?;
     Lexer::new(sql).try_for_each(|token| token.map(drop))
 }
 
@@ -121,9 +121,9 @@ impl<'a> Lexer<'a> {
     fn skip_blank(&mut self) -> Result<(), Unlexable> {
         loop {
             self.skip_bytes(is_space);
-            match (self.peek(0), self.peek(1)) {
-                (b'-', b'-') => self.skip_bytes(|byte| !is_newline(byte)),
-                (b'/', b'*') => self.skip_block_comment()?,
+            match self.peek(0) {
+                b'-' if self.peek(1) == b'-' => self.skip_bytes(|byte| !is_newline(byte)),
+                b'/' if self.peek(1) == b'*' => self.skip_block_comment()?,
                 _ => return Ok(()),
             }
         }
@@ -153,14 +153,27 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    #[inline]
+    fn advance(&mut self) -> Result<Option<Token<'a>>, Unlexable> {
+        self.skip_blank()?;
+        let start = self.at;
+        if start >= self.sql.len() {
+            return Ok(None);
+        }
+        let kind = self.token()?;
+        let text = self.sql.get(start..self.at).ok_or(Unlexable::Unterminated)?;
+        Ok(Some(Token { kind, text, start }))
+    }
+
+    #[inline]
     fn token(&mut self) -> Result<Kind, Unlexable> {
         match self.peek(0) {
+            byte if is_word_start(byte) => self.word(),
             b'\'' => self.string(0, Escapes::None, Kind::String),
             b'"' => self.quoted_word(0, Kind::QuotedWord),
             b'$' => self.dollar(),
             b'0'..=b'9' => self.number(),
-            b'.' if self.peek(1).is_ascii_digit() => self.number(),
-            byte if is_word_start(byte) => self.word(),
+            b'.' if is_digit(self.peek(1)) => self.number(),
             byte if is_operator(byte) => self.operator(),
             b'.' if self.peek(1) == b'.' => Ok(self.punctuation(2)),
             b':' if matches!(self.peek(1), b':' | b'=') => Ok(self.punctuation(2)),
@@ -176,6 +189,17 @@ impl<'a> Lexer<'a> {
 
     /// A word, or a string or quoted word that a letter introduces.
     fn word(&mut self) -> Result<Kind, Unlexable> {
+        let start = self.at;
+        self.skip_bytes(is_word);
+        if self.at == start + 1 && matches!(self.peek(0), b'\'' | b'&') {
+            self.at = start;
+            return self.prefixed();
+        }
+        Ok(Kind::Word)
+    }
+
+    /// A word of one letter that may introduce a string or a quoted word.
+    fn prefixed(&mut self) -> Result<Kind, Unlexable> {
         match (self.peek(0), self.peek(1), self.peek(2)) {
             (b'e' | b'E', b'\'', _) => self.string(1, Escapes::Backslash, Kind::EscapeString),
             (b'n' | b'N', b'\'', _) => self.string(1, Escapes::None, Kind::NationalString),
@@ -183,7 +207,7 @@ impl<'a> Lexer<'a> {
             (b'u' | b'U', b'&', b'\'') => self.string(2, Escapes::None, Kind::UnicodeString),
             (b'u' | b'U', b'&', b'"') => self.quoted_word(2, Kind::UnicodeWord),
             _ => {
-                self.skip_bytes(is_word);
+                self.at += 1;
                 Ok(Kind::Word)
             }
         }
@@ -251,8 +275,8 @@ impl<'a> Lexer<'a> {
     fn dollar(&mut self) -> Result<Kind, Unlexable> {
         let start = self.at;
         self.at += 1;
-        if self.peek(0).is_ascii_digit() {
-            self.skip_bytes(|byte| byte.is_ascii_digit());
+        if is_digit(self.peek(0)) {
+            self.skip_bytes(is_digit);
             return if is_word_start(self.peek(0)) {
                 Err(Unlexable::Junk)
             } else {
@@ -314,7 +338,7 @@ impl<'a> Lexer<'a> {
         if matches!(self.peek(0), b'e' | b'E') {
             kind = Kind::Number;
             self.at += if matches!(self.peek(1), b'+' | b'-') { 2 } else { 1 };
-            if !self.peek(0).is_ascii_digit() {
+            if !is_digit(self.peek(0)) {
                 return Err(Unlexable::Junk);
             }
             self.skip_bytes(is_digit_group);
@@ -348,20 +372,13 @@ impl<'a> Lexer<'a> {
 impl<'a> Iterator for Lexer<'a> {
     type Item = Result<Token<'a>, Unlexable>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let outcome = self.skip_blank().and_then(|()| {
-            let start = self.at;
-            if start >= self.sql.len() {
-                return Ok(None);
-            }
-            let kind = self.token()?;
-            let text = self.sql.get(start..self.at).ok_or(Unlexable::Unterminated)?;
-            Ok(Some(Token { kind, text, start }))
-        });
-        if outcome.is_err() {
+        let token = self.advance();
+        if token.is_err() {
             self.at = self.sql.len();
         }
-        outcome.transpose()
+        token.transpose()
     }
 }
 

@@ -3,7 +3,7 @@
 //! [`Classifier::classify`] answers in four steps, each taken only when the one before has no
 //! answer:
 //!
-//! 1. the hash of the exact text, in a small cache;
+//! 1. the hash of the exact text, in a small cache, as long as texts repeat (`exact`);
 //! 2. the hash of the text in canonical form (`canonical`: literals masked), in a larger cache;
 //! 3. for everything but queries, the first words (`utility`) and the words that betray effects
 //!    (`scan`);
@@ -21,8 +21,10 @@ mod canonical;
 mod catalog;
 mod classify;
 mod cursor;
+mod exact;
 mod functions;
 pub mod hint;
+mod keys;
 mod lexer;
 pub mod prepared;
 mod query;
@@ -32,14 +34,13 @@ mod utility;
 mod verdict;
 
 use std::fmt;
-use std::hash::{BuildHasher, Hasher};
-
-use foldhash::SharedSeed;
-use foldhash::quality::SeedableRandomState;
 
 use cache::Cache;
 use canonical::{Canonical, Masking};
 use classify::{Depth, Finding};
+use exact::Exact;
+use keys::{Keys, fingerprint, in_generation};
+use lexer::Unlexable;
 
 pub use catalog::Catalog;
 pub use verdict::{Access, Begin, Class, Effects, Isolation, Verdict, Why};
@@ -53,23 +54,20 @@ const MAX_LEXED: usize = 4 * 1024 * 1024;
 
 /// Classifies texts and remembers the verdicts. One per worker thread.
 pub struct Classifier {
-    exact: Cache,
+    exact: Exact,
     by_form: Cache,
     canonical: Canonical,
-    hashers: [SeedableRandomState; 2],
+    keys: Keys,
 }
 
 impl Classifier {
     /// A classifier that remembers the verdicts of about `entries` canonical forms.
     pub fn new(entries: usize) -> Self {
-        // The seed is random per process and the same on all workers, so their fingerprints agree.
-        let seed = SharedSeed::global_random();
-        let hasher = |lane| SeedableRandomState::with_seed(lane, seed);
         Self {
-            exact: Cache::new(EXACT_ENTRIES),
+            exact: Exact::new(EXACT_ENTRIES),
             by_form: Cache::new(entries),
             canonical: Canonical::default(),
-            hashers: [hasher(0x9e37_79b9_7f4a_7c15), hasher(0xc2b2_ae3d_27d4_eb4f)],
+            keys: Keys::new(),
         }
     }
 
@@ -79,35 +77,75 @@ impl Classifier {
     /// its form is remembered.
     pub fn classify(&mut self, sql: &[u8], catalog: &Catalog) -> Verdict {
         if sql.len() > MAX_EXACT {
-            return self.classify_anew(sql, catalog);
+            let masking = self.lex(sql);
+            return self.classify_lexed(sql, masking, catalog);
         }
-        let key = self.key(sql, catalog.generation());
-        if let Some(verdict) = self.exact.find(key) {
+        let asked = self.exact.is_worth_asking().then(|| self.exact_key(sql, catalog));
+        if let Some(key) = asked
+            && let Some(verdict) = self.exact.find(key)
+        {
             return verdict;
         }
-        let verdict = self.classify_anew(sql, catalog);
+        let masking = self.lex(sql);
+        if matches!(masking, Ok(Masking::Verbatim | Masking::Overflow)) {
+            return self.classify_without_form(sql, masking, asked, catalog);
+        }
+        let verdict = self.classify_lexed(sql, masking, catalog);
+        if let Some(key) = asked {
+            self.exact.insert_if_seen(key, verdict);
+        }
+        verdict
+    }
+
+    fn exact_key(&self, sql: &[u8], catalog: &Catalog) -> u128 {
+        in_generation(self.keys.key(sql), catalog.generation())
+    }
+
+    /// Checks `sql` and writes its canonical form.
+    fn lex(&mut self, sql: &[u8]) -> Result<Masking, Why> {
+        if sql.len() > MAX_LEXED {
+            return Err(Why::TooLong);
+        }
+        lexer::encoding(sql)
+            .and_then(|()| self.canonical.write(sql))
+            .map_err(|_: Unlexable| Why::Unparsed)
+    }
+
+    /// Classifies a text that is remembered by its exact text or not at all.
+    fn classify_without_form(
+        &mut self,
+        sql: &[u8],
+        masking: Result<Masking, Why>,
+        asked: Option<u128>,
+        catalog: &Catalog,
+    ) -> Verdict {
+        let key = asked.unwrap_or_else(|| self.exact_key(sql, catalog));
+        if asked.is_none()
+            && let Some(verdict) = self.exact.recall(key)
+        {
+            return verdict;
+        }
+        let verdict = self.classify_lexed(sql, masking, catalog);
         self.exact.insert(key, verdict);
         verdict
     }
 
-    fn classify_anew(&mut self, sql: &[u8], catalog: &Catalog) -> Verdict {
-        let opaque = |why| verdict(Finding::opaque(why), 0);
-        if sql.len() > MAX_LEXED {
-            return opaque(Why::TooLong);
-        }
-        if lexer::check(sql).is_err() {
-            return opaque(Why::Unparsed);
-        }
-        let hint = hint::leading(sql);
-        match self.canonical.write(sql) {
-            Err(_) => opaque(Why::Unparsed),
+    /// Classifies the text that was just lexed.
+    fn classify_lexed(
+        &mut self,
+        sql: &[u8],
+        masking: Result<Masking, Why>,
+        catalog: &Catalog,
+    ) -> Verdict {
+        match masking {
+            Err(why) => verdict(Finding::opaque(why), 0),
             Ok(Masking::Overflow) => {
                 self.canonical.shrink();
                 verdict(classify::text(sql, Depth::Tokens, catalog), 0)
             }
             Ok(masking) => {
                 let (finding, fingerprint) = self.classify_form(masking, catalog);
-                verdict(finding.with_hint(hint), fingerprint)
+                verdict(finding.with_hint(hint::leading(sql)), fingerprint)
             }
         }
     }
@@ -118,36 +156,18 @@ impl Classifier {
         if form.is_empty() {
             return (classify::text(form, Depth::Parse, catalog), 0);
         }
-        let key = self.key(form, catalog.generation());
-        let fingerprint = self.fingerprint(form);
+        let key = self.keys.key(form);
+        let fingerprint = fingerprint(key);
         if masking == Masking::Verbatim {
             return (classify::text(form, Depth::Parse, catalog), fingerprint);
         }
-        if let Some(Verdict { class, effects, fingerprint }) = self.by_form.find(key) {
+        let key = in_generation(key, catalog.generation());
+        if let Some(Verdict { class, effects, .. }) = self.by_form.find(key) {
             return (Finding { class, effects }, fingerprint);
         }
         let finding = classify::text(form, Depth::Parse, catalog);
         self.by_form.insert(key, verdict(finding, fingerprint));
         (finding, fingerprint)
-    }
-
-    /// The cache key of a text: two independent hashes, as a collision would be a wrong verdict.
-    fn key(&self, text: &[u8], generation: u64) -> u128 {
-        let [low, high] = self.hashers.each_ref().map(|state| {
-            let mut hasher = state.build_hasher();
-            hasher.write_u64(generation);
-            hasher.write(text);
-            hasher.finish()
-        });
-        u128::from(high) << 64 | u128::from(low)
-    }
-
-    fn fingerprint(&self, form: &[u8]) -> u64 {
-        let [state, _] = &self.hashers;
-        let mut hasher = state.build_hasher();
-        hasher.write(form);
-        // Zero stands for "none".
-        hasher.finish().max(1)
     }
 }
 

@@ -1,3 +1,5 @@
+use proptest::strategy::Strategy as _;
+
 use super::*;
 
 fn form(sql: &str) -> String {
@@ -52,8 +54,58 @@ fn a_form_that_is_too_long_is_cut() {
     let wide = "abc,".repeat(Canonical::LIMIT);
     assert_eq!(canonical.write(wide.as_bytes()), Ok(Masking::Overflow));
     assert!(canonical.form().len() < Canonical::LIMIT + 64);
+    let word = "a".repeat(Canonical::LIMIT + 1);
+    assert_eq!(canonical.write(word.as_bytes()), Ok(Masking::Overflow));
     let broken = format!("{wide} 'unterminated");
     assert_eq!(canonical.write(broken.as_bytes()), Err(Unlexable::Unterminated));
     canonical.shrink();
     assert!(canonical.form().is_empty());
+}
+
+/// The form without a look at the bytes: token by token, all literals kept.
+fn tokens(sql: &[u8]) -> Result<Vec<u8>, Unlexable> {
+    let mut form = Vec::new();
+    for token in Lexer::new(sql) {
+        let token = token?;
+        let text = token.text.to_vec();
+        form.extend(if token.kind == Kind::Word { text.to_ascii_lowercase() } else { text });
+        form.push(b' ');
+    }
+    Ok(form)
+}
+
+#[test]
+fn a_setting_is_seen_behind_comments() {
+    let mut canonical = Canonical::default();
+    for sql in ["/* a */ set b = 'c'", "-- a\nSET b = 'c'", "x /* a */;/* b */ -- c\n Set b = 'c'"]
+    {
+        assert_eq!(canonical.write(sql.as_bytes()), Ok(Masking::Verbatim), "{sql}");
+        assert!(canonical.form().ends_with(b"set b = 'c' "), "{sql}");
+    }
+}
+
+proptest::proptest! {
+    /// The quick looks of `plain` find the tokens that the lexer finds.
+    #[test]
+    fn plain_tokens_are_the_tokens_of_the_lexer(
+        parts in proptest::collection::vec(
+            proptest::prop_oneof![
+                "[a-zA-Z_0-9$.é]{1,4}",
+                "[-+*/<>=@|&'\"(),;: \n]{1,3}",
+                "[ \n/*-]{1,4}",
+                proptest::sample::select(vec!["e'", "U&'", "u&\"", "$a$", "'x'", "1.5", "n'y'"])
+                    .prop_map(str::to_owned),
+            ],
+            0..12,
+        )
+    ) {
+        // Behind SET nothing is masked.
+        let sql = format!("set {}", parts.concat());
+        let mut canonical = Canonical::default();
+        let written = canonical.write(sql.as_bytes()).map(|_| canonical.form().to_vec());
+        // A group that repeats is the only thing that is dropped then.
+        if !sql.contains('(') {
+            proptest::prop_assert_eq!(written, tokens(sql.as_bytes()), "{}", sql);
+        }
+    }
 }

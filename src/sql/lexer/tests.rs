@@ -1,3 +1,4 @@
+use super::encoding::check;
 use super::*;
 
 /// The kinds and texts of all tokens.
