@@ -44,7 +44,7 @@ fn serve(setup: &Setup) -> Result<(), Box<dyn Error>> {
         LogFormat::Json => Format::Json,
     };
     logging::install(level.as_str().parse().unwrap_or(LevelFilter::INFO), format)?;
-    Ok(proxy::run(config)?)
+    Ok(proxy::run(config, || setup.load(environment()))?)
 }
 
 fn check(setup: &Setup) -> Result<(), Box<dyn Error>> {

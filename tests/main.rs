@@ -15,6 +15,7 @@ mod copy;
 mod extended;
 mod limits;
 mod prepared;
+mod reload;
 mod routing;
 mod settings;
 mod shutdown;

@@ -13,12 +13,12 @@ mod dial;
 mod endpoints;
 mod inbox;
 mod overview;
+mod reload;
 mod run;
 #[cfg(test)]
 mod tests;
 mod worker;
 
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,14 +30,14 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
-use crate::cluster::{self, Cluster};
 use crate::config::{Config, ListenAddress, Workers};
 use crate::http;
-use crate::session::directory::{Directory, Prepared};
+use crate::session::directory::Directory;
 use crate::session::worker::Urgency;
 use crate::telemetry::WorkerStats;
 use desk::Desk;
 use inbox::Inboxes;
+use reload::{Monitors, Plan};
 pub use run::{RunError, run};
 use worker::Handle as WorkerHandle;
 
@@ -75,8 +75,8 @@ pub struct Proxy {
     acceptors: JoinSet<()>,
     /// Monitors, janitor, HTTP: aborted when it has stopped.
     tasks: JoinSet<()>,
+    monitors: Monitors,
     clock: Clock,
-    grace: Duration,
 }
 
 impl Proxy {
@@ -89,19 +89,21 @@ impl Proxy {
         let clock = Clock::start();
         let config = Arc::new(config);
         let mut tasks = JoinSet::new();
-        let databases = prepare(&config, clock, &mut tasks)?;
+        let mut plan = Plan::new(&config, clock, |_, _| None)?;
         let doors = endpoints::doors(&config)?;
         let count = worker_count(config.listen.workers);
         let (inboxes, receivers) = Inboxes::new(count);
         let inboxes = Arc::new(inboxes);
         let directory = Directory::new(
             Arc::clone(&config),
-            databases,
+            std::mem::take(&mut plan.databases),
             doors,
             Arc::clone(&inboxes) as _,
             (count, clock),
         )
         .map_err(StartError::Secret)?;
+        let mut monitors = Monitors::default();
+        plan.watch(&mut monitors, &mut tasks);
         let desk = Arc::new(Desk::new(Arc::new(directory), inboxes, clock));
         let http_address = config.http.address.map(|at| open_http(at, &desk, &mut tasks));
         let http_address = http_address.transpose()?;
@@ -121,8 +123,7 @@ impl Proxy {
         }
         tasks.spawn(look_after_pools(Arc::clone(desk.directory())));
         tasks.spawn(Arc::clone(&desk).keep_periods());
-        let grace = config.timeouts.shutdown_grace;
-        Ok(Self { desk, addresses, http_address, workers, acceptors, tasks, clock, grace })
+        Ok(Self { desk, addresses, http_address, workers, acceptors, tasks, monitors, clock })
     }
 
     /// The TCP addresses that clients connect to; ports chosen by the system are real ones here.
@@ -152,7 +153,7 @@ impl Proxy {
 
     /// Lets transactions finish for as long as the grace period lasts, then ends what is left (57P01).
     pub async fn drain(self) {
-        let grace = self.grace;
+        let grace = self.directory().config().timeouts.shutdown_grace;
         self.stop(Urgency::Gentle, grace).await;
     }
 
@@ -185,28 +186,6 @@ impl Proxy {
         }
         self.tasks.abort_all();
     }
-}
-
-/// Makes clusters and endpoints of the configured databases and starts to watch their nodes.
-fn prepare(
-    config: &Config,
-    clock: Clock,
-    tasks: &mut JoinSet<()>,
-) -> Result<HashMap<String, Arc<Prepared>>, StartError> {
-    let mut databases = HashMap::new();
-    for (name, database) in &config.databases {
-        let cluster = Arc::new(Cluster::new(name, database, clock));
-        let endpoints = database
-            .nodes()
-            .map(|node| endpoints::endpoint(config, node).map(Arc::new))
-            .collect::<Result<Box<[_]>, _>>()?;
-        let sources = dial::sources(config, database, &endpoints, clock);
-        let mut monitors = cluster::monitor::spawn(&cluster, sources);
-        tasks.spawn(async move { while monitors.join_next().await.is_some() {} });
-        let prepared = Prepared::new(database.clone(), cluster, endpoints, config);
-        databases.insert(name.clone(), Arc::new(prepared));
-    }
-    Ok(databases)
 }
 
 /// Serves metrics and health at `address`; tells the real one.

@@ -12,6 +12,7 @@ use crate::pool::{Checkout, Lease, WaitError, WorkerId};
 use crate::protocol::frontend;
 use crate::route::{self, Facts, Patience, Reason, Route, Target};
 use crate::server::settings::{Settings, same};
+use crate::session::backend::Standing;
 use crate::session::clients::{Activity, Cancelling, Summons};
 use crate::session::link::{Link, Passing};
 use crate::session::machine::{Owed, Request};
@@ -38,6 +39,7 @@ impl Session {
         patience: Patience,
         now: Mono,
     ) -> Result<(), Trouble> {
+        self.follow()?;
         let route = self.route(batch, patience, now);
         let node = match route.target {
             Target::Primary if self.primary_is_none() => return Err(Trouble::NoPrimary),
@@ -81,6 +83,20 @@ impl Session {
         self.phase = Phase::Detached;
         self.detour = Detour::Primary;
         Ok(())
+    }
+
+    /// Goes over to what a reload has put in the place of the session's backend.
+    fn follow(&mut self) -> Result<(), Trouble> {
+        loop {
+            let next = match self.client.backend.standing() {
+                Standing::Current => return Ok(()),
+                Standing::Removed => return Err(Trouble::Removed),
+                Standing::Replaced(next) => Arc::clone(next),
+            };
+            self.client = self.worker.clients.transfer(&self.client, next);
+            self.policy = self.client.backend.policy();
+            self.policy_version = self.client.backend.policy_version();
+        }
     }
 
     /// Whether the node that is configured as the primary is known not to be one.
@@ -159,6 +175,13 @@ impl Session {
         let (node, reason, since) = (*node, *reason, ticket.since());
         match std::pin::Pin::new(ticket).poll(cx) {
             Poll::Pending => Ok(Moved::No),
+            Poll::Ready(Err(WaitError::Closed))
+                if !matches!(self.client.backend.standing(), Standing::Current) =>
+            {
+                // A reload: the batch is looked at again, as one of the new configuration.
+                self.phase = Phase::Detached;
+                Ok(Moved::Yes)
+            }
             Poll::Ready(Err(error)) => {
                 self.turn_to_primary(node, Trouble::NoServer(error))?;
                 Ok(Moved::Yes)

@@ -1,7 +1,8 @@
 //! Where the sessions of one (database, user) get their servers: a cluster, and a pool for each of its nodes.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -29,9 +30,9 @@ pub struct Policy {
     /// How large things may be.
     pub limits: Limits,
     /// How long a client waits for a server; `None` for ever.
-    pub query_wait_timeout: Option<std::time::Duration>,
+    pub query_wait_timeout: Option<Duration>,
     /// From which age on an idle server is asked whether it is alive before it is handed out.
-    pub server_check_delay: std::time::Duration,
+    pub server_check_delay: Duration,
 }
 
 /// One (database, user): its nodes, pools, settings and counters. Shared by all workers.
@@ -53,6 +54,21 @@ pub struct Backend {
     /// A pool for each node.
     pub(crate) pools: Box<[Arc<Pool<Box<Link>>>]>,
     pub(crate) welcomes: Mutex<Welcomes>,
+    /// How old a server connection may get: looked at when one is opened.
+    pub(crate) lifetime: Arc<Mutex<Option<Duration>>>,
+    /// Set once, when a reload has no use for this backend any more.
+    successor: OnceLock<Option<Arc<Self>>>,
+}
+
+/// Whether sessions may go on using a backend.
+#[derive(Debug)]
+pub(crate) enum Standing<'a> {
+    /// They may.
+    Current,
+    /// A reload has put another in its place.
+    Replaced(&'a Arc<Backend>),
+    /// A reload has removed the database or the user.
+    Removed,
 }
 
 /// What a [`Backend`] consists of.
@@ -65,6 +81,7 @@ pub(crate) struct Parts {
     pub(crate) policy: Policy,
     pub(crate) workers: usize,
     pub(crate) pools: Box<[Arc<Pool<Box<Link>>>]>,
+    pub(crate) lifetime: Arc<Mutex<Option<Duration>>>,
 }
 
 impl Backend {
@@ -79,6 +96,8 @@ impl Backend {
             traffic: (0..parts.workers).map(|_| Traffic::default()).collect(),
             pools: parts.pools,
             welcomes: Mutex::default(),
+            lifetime: parts.lifetime,
+            successor: OnceLock::new(),
         }
     }
 
@@ -97,6 +116,25 @@ impl Backend {
     #[inline]
     pub(crate) fn policy_version(&self) -> u32 {
         self.policy_version.load(Ordering::Acquire)
+    }
+
+    /// Whether sessions may go on using it.
+    #[inline]
+    pub(crate) fn standing(&self) -> Standing<'_> {
+        match self.successor.get() {
+            None => Standing::Current,
+            Some(Some(successor)) => Standing::Replaced(successor),
+            Some(None) => Standing::Removed,
+        }
+    }
+
+    /// Closes the pools; servers in use are closed when their clients let go of them. Sessions go on with
+    /// `successor`, if there is one.
+    pub(crate) fn retire(&self, successor: Option<Arc<Self>>, now: Mono) {
+        let _ = self.successor.set(successor);
+        for pool in &self.pools {
+            pool.close(now);
+        }
     }
 
     /// The pool of `node`.

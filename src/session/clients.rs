@@ -3,6 +3,8 @@
 //! A session writes what it is doing into its [`Client`] with plain stores. The sweeper, SHOW CLIENTS and cancel
 //! requests read it on the same thread, so there is nothing to lock.
 
+mod transfer;
+
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;

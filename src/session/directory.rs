@@ -1,5 +1,6 @@
 //! Who may log in, and to what: users, databases, and the backends that have been opened so far.
 
+mod reload;
 mod service;
 
 use std::collections::HashMap;
@@ -130,7 +131,7 @@ impl Directory {
         openers: Arc<dyn Openers>,
         (workers, clock): (usize, Clock),
     ) -> Result<Self, String> {
-        let contents = Contents::new(config, databases, doors)?;
+        let contents = Contents::new(config, databases, doors, None)?;
         Ok(Self {
             contents: ArcSwap::from_pointee(contents),
             backends: Mutex::default(),
@@ -224,15 +225,20 @@ impl Directory {
         if let Some(backend) = backends.get(&key) {
             return Some(Arc::clone(backend));
         }
-        let contents = self.contents.load();
+        let backend = self.open_in(&self.contents.load(), database, user)?;
+        backends.insert(key, Arc::clone(&backend));
+        Some(backend)
+    }
+
+    /// A backend of these contents; `None` if they have no such database or user.
+    fn open_in(&self, contents: &Contents, database: &str, user: &str) -> Option<Arc<Backend>> {
         let prepared = contents.databases.get(database)?;
         let account = contents.accounts.get(user)?;
-        let backend = Arc::new(self.open(&contents.config, (database, prepared), (user, account)));
+        let backend = self.open(&contents.config, (database, prepared), (user, account));
         if prepared.is_paused() {
             backend.pools.iter().for_each(|pool| pool.pause());
         }
-        backends.insert(key, Arc::clone(&backend));
-        Some(backend)
+        Some(Arc::new(backend))
     }
 
     fn open(
@@ -248,6 +254,7 @@ impl Directory {
             .zip(&prepared.endpoints)
             .map(|(node, endpoint)| Arc::new(target(config, node, user, (account, endpoint))))
             .collect();
+        let lifetime = Arc::new(Mutex::new(config.pool.server_lifetime));
         let pools = targets
             .iter()
             .zip(prepared.database.nodes())
@@ -255,7 +262,7 @@ impl Directory {
                 let opener = Opener {
                     openers: Arc::clone(&self.openers),
                     target: Arc::clone(target),
-                    lifetime: config.pool.server_lifetime,
+                    lifetime: Arc::clone(&lifetime),
                     node: node.name.as_str().into(),
                 };
                 let budgets = vec![Arc::clone(&prepared.budget), Arc::clone(&account.budget)];
@@ -270,6 +277,7 @@ impl Directory {
             policy: policy(config, &prepared.database, size),
             workers: self.workers,
             pools,
+            lifetime,
         })
     }
 
@@ -281,29 +289,6 @@ impl Directory {
                 pool.tick(now);
             }
         }
-    }
-}
-
-impl Contents {
-    fn new(
-        config: Arc<Config>,
-        databases: HashMap<String, Arc<Prepared>>,
-        doors: Doors,
-    ) -> Result<Self, String> {
-        let mut accounts = HashMap::new();
-        for (name, user) in &config.users {
-            let secret = Secret::configured(&user.secret)
-                .map_err(|error| format!("users.{name}: {error}"))?;
-            let limit = user.overrides.max_connections.unwrap_or(config.pool.max_user_connections);
-            let account = Account {
-                user: user.clone(),
-                secret: Arc::new(secret),
-                budget: Budget::new(limit.unwrap_or(0)),
-                seats: Arc::default(),
-            };
-            accounts.insert(name.clone(), account);
-        }
-        Ok(Self { config, databases, accounts, doors })
     }
 }
 
@@ -370,7 +355,8 @@ fn policy(config: &Config, database: &Database, size: PoolSize) -> Policy {
 struct Opener {
     openers: Arc<dyn Openers>,
     target: Arc<Target>,
-    lifetime: Option<std::time::Duration>,
+    /// How old a connection may get. A reload may change it.
+    lifetime: Arc<Mutex<Option<std::time::Duration>>>,
     node: Box<str>,
 }
 
@@ -380,7 +366,7 @@ impl Connector<Box<Link>> for Opener {
         let opening = Opening {
             permit,
             target: Arc::clone(&self.target),
-            lifetime: self.lifetime,
+            lifetime: *self.lifetime.lock(),
             node: self.node.clone(),
         };
         self.openers.open(worker, opening);

@@ -122,6 +122,7 @@ impl Session {
                 let patience = std::mem::replace(&mut self.patience, Patience::Left);
                 match self.acquire(batch, patience, now) {
                     Ok(()) => Ok(Used::Bytes(0)),
+                    Err(Trouble::Removed) => Err(self.dismiss(&Trouble::Removed, cx)),
                     Err(trouble) => {
                         self.refuse_batch(&trouble, cx)?;
                         Ok(Used::Bytes(0))

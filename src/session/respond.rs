@@ -47,6 +47,8 @@ pub(crate) enum Trouble {
     IdleTransactionTimeout(Duration),
     /// A client was idle for too long.
     ClientIdleTimeout(Duration),
+    /// A reload has removed the client's database or user.
+    Removed,
     /// pgLagoon stops.
     Shutdown,
 }
@@ -59,6 +61,7 @@ impl Trouble {
     }
 
     /// SQLSTATE, message, detail, hint.
+    #[expect(clippy::too_many_lines, reason = "a flat match with the text of each trouble")]
     fn parts(&self) -> (SqlState, String, Option<String>, Option<&'static str>) {
         match self {
             Self::Protocol(what) => (SqlState::PROTOCOL_VIOLATION, what.clone(), None, None),
@@ -138,6 +141,12 @@ impl Trouble {
             Self::ClientIdleTimeout(limit) => {
                 timeout(SqlState::IDLE_SESSION_TIMEOUT, "client_idle_timeout", *limit)
             }
+            Self::Removed => (
+                SqlState::ADMIN_SHUTDOWN,
+                "this database or user is no longer configured".into(),
+                None,
+                None,
+            ),
             Self::Shutdown => {
                 (SqlState::ADMIN_SHUTDOWN, "pgLagoon is shutting down".into(), None, None)
             }

@@ -12,7 +12,7 @@ use pglagoon::config::{
     Config, Database, Host, ListenAddress, NodeUrl, Overrides, ServerTlsMode, User, UserSecret,
     Workers,
 };
-use pglagoon::proxy::Proxy;
+use pglagoon::proxy::{Proxy, StartError};
 use pglagoon::session::backend::Backend;
 use tokio::time::{sleep, timeout};
 
@@ -122,6 +122,15 @@ impl Stage {
         }
     }
 
+    /// Reloads the configuration as `change` makes it.
+    pub(crate) fn reload(&self, change: impl FnOnce(&mut Config)) -> Result<(), StartError> {
+        let mut proxy = self.proxy.borrow_mut();
+        let proxy = proxy.as_mut().unwrap();
+        let mut config = (*proxy.directory().config()).clone();
+        change(&mut config);
+        proxy.reload(config)
+    }
+
     /// The pooler's only backend.
     pub(crate) fn backend(&self) -> Arc<Backend> {
         let proxy = self.proxy.borrow();
@@ -175,7 +184,8 @@ impl Drop for Stage {
     }
 }
 
-fn node(postgres: &Postgres) -> NodeUrl {
+/// How the configuration calls it.
+pub(crate) fn node(postgres: &Postgres) -> NodeUrl {
     NodeUrl {
         name: format!("127.0.0.1:{}", postgres.port()),
         host: Host::Tcp("127.0.0.1".to_owned()),

@@ -1,0 +1,143 @@
+//! A new configuration while clients are served: what is documented as applied by a reload is, the rest waits for
+//! the next start.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::clock::Clock;
+use crate::cluster::monitor;
+use crate::cluster::{Cluster, probe::WalSource};
+use crate::config::{Changes, Config, Database};
+use crate::proxy::dial::NodeDial;
+use crate::proxy::{Proxy, StartError, dial, endpoints};
+use crate::session::directory::Prepared;
+
+/// How long the nodes of a database that is gone are still watched: whoever waits for one of them to catch up
+/// must not wait for ever.
+const LINGER: Duration = Duration::from_secs(10);
+
+/// Databases, prepared, and those of them whose nodes are yet to be watched.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub(super) databases: HashMap<String, Arc<Prepared>>,
+    unwatched: Vec<(String, Arc<Cluster>, Vec<WalSource<NodeDial>>)>,
+}
+
+/// The monitors of each database. They end with the set of tasks that they were put in.
+pub(super) type Monitors = HashMap<String, AbortHandle>;
+
+impl Plan {
+    /// Prepares the databases of `config`. Those in `kept` are taken over with their clusters.
+    ///
+    /// # Errors
+    ///
+    /// An authority file cannot be used.
+    pub(super) fn new(
+        config: &Config,
+        clock: Clock,
+        kept: impl Fn(&str, &Database) -> Option<Arc<Prepared>>,
+    ) -> Result<Self, StartError> {
+        let mut plan = Self::default();
+        for (name, database) in &config.databases {
+            let prepared = match kept(name, database) {
+                Some(prepared) => prepared.renewed(database.clone()),
+                None => plan.prepare(config, clock, (name, database))?,
+            };
+            plan.databases.insert(name.clone(), Arc::new(prepared));
+        }
+        Ok(plan)
+    }
+
+    fn prepare(
+        &mut self,
+        config: &Config,
+        clock: Clock,
+        (name, database): (&str, &Database),
+    ) -> Result<Prepared, StartError> {
+        let cluster = Arc::new(Cluster::new(name, database, clock));
+        let endpoints = database
+            .nodes()
+            .map(|node| endpoints::endpoint(config, node).map(Arc::new))
+            .collect::<Result<Box<[_]>, _>>()?;
+        let sources = dial::sources(config, database, &endpoints, clock);
+        self.unwatched.push((name.to_owned(), Arc::clone(&cluster), sources));
+        Ok(Prepared::new(database.clone(), cluster, endpoints, config))
+    }
+
+    /// Begins to watch the nodes that nobody watches. To be called on the control thread's runtime.
+    pub(super) fn watch(&mut self, monitors: &mut Monitors, tasks: &mut JoinSet<()>) {
+        for (name, cluster, sources) in self.unwatched.drain(..) {
+            let mut watchers = monitor::spawn(&cluster, sources);
+            let handle = tasks.spawn(async move { while watchers.join_next().await.is_some() {} });
+            monitors.insert(name, handle);
+        }
+    }
+}
+
+impl Proxy {
+    /// Goes over to another configuration. Clients stay connected, and databases whose nodes are the same keep
+    /// their servers and what is known of their nodes.
+    ///
+    /// # Errors
+    ///
+    /// A file or a secret cannot be used. Nothing has changed then.
+    pub fn reload(&mut self, config: Config) -> Result<(), StartError> {
+        let config = Arc::new(config);
+        let old = self.directory().config();
+        let known: HashMap<_, _> = self.directory().databases().into_iter().collect();
+        let mut plan = Plan::new(&config, self.clock, |name, database| {
+            let prepared = known.get(name)?;
+            let stays = has_same_nodes((&old, &prepared.database), (&config, database));
+            stays.then(|| Arc::clone(prepared))
+        })?;
+        let doors = endpoints::doors(&config)?;
+        self.directory()
+            .replace(Arc::clone(&config), plan.databases.clone(), doors)
+            .map_err(StartError::Secret)?;
+        for (name, prepared) in known {
+            match plan.databases.get(&name) {
+                Some(new) if Arc::ptr_eq(&new.cluster, &prepared.cluster) => {
+                    new.cluster.set_routing(&new.database.routing);
+                }
+                _ => self.forget(&name),
+            }
+        }
+        plan.watch(&mut self.monitors, &mut self.tasks);
+        warn_of_restarts(&old, &config);
+        Ok(())
+    }
+
+    /// Ends the watch over a database's nodes, in a while.
+    fn forget(&mut self, name: &str) {
+        if let Some(handle) = self.monitors.remove(name) {
+            self.tasks.spawn(async move {
+                tokio::time::sleep(LINGER).await;
+                handle.abort();
+            });
+        }
+    }
+}
+
+/// Whether a database is on the same nodes, reached and watched in the same way.
+fn has_same_nodes((old, before): (&Config, &Database), (new, after): (&Config, &Database)) -> bool {
+    let names_its_monitor = || after.nodes().all(|node| after.monitor_login(node).is_some());
+    before.nodes().eq(after.nodes())
+        && before.monitor == after.monitor
+        && old.tls_server == new.tls_server
+        && old.timeouts.server_connect_timeout == new.timeouts.server_connect_timeout
+        && (names_its_monitor() || old.users == new.users)
+}
+
+fn warn_of_restarts(old: &Config, new: &Config) {
+    for (before, after) in old.rows().iter().zip(new.rows()) {
+        if before.key == after.key
+            && before.value != after.value
+            && after.changes == Changes::Restart
+        {
+            tracing::warn!(key = %after.key, "takes effect when pgLagoon is started again");
+        }
+    }
+}
