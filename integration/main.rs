@@ -19,5 +19,6 @@ mod login;
 mod monitor;
 mod pooler;
 mod programs;
+mod roles;
 mod stop;
 mod streams;
