@@ -92,13 +92,18 @@ pub(crate) async fn pgbench(url: &str, arguments: &[&str]) -> Option<Output> {
 }
 
 async fn tool(name: &str, arguments: &[&str]) -> Option<Output> {
+    let program = tools()?.join(name);
+    let output = tokio::process::Command::new(program).args(arguments).output().await;
+    Some(output.unwrap())
+}
+
+/// The directory of psql and pgbench; `None`, with a printed reason, when there are none to be had.
+pub(crate) fn tools() -> Option<&'static Path> {
     static TOOLS: OnceLock<Option<PathBuf>> = OnceLock::new();
     let directory = TOOLS.get_or_init(|| {
         Search::new().store(store()).tools().inspect_err(|error| eprintln!("skipped: {error}")).ok()
     });
-    let program = directory.as_ref()?.join(name);
-    let output = tokio::process::Command::new(program).args(arguments).output().await;
-    Some(output.unwrap())
+    directory.as_deref()
 }
 
 /// What a program printed, which must have succeeded.
