@@ -10,7 +10,7 @@ use pglagoon::{
     protocol::{Version, frontend},
     server::{self, ConnectError, ConnectErrorKind, Endpoint, Target},
 };
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -24,15 +24,17 @@ on_each_version!(
 );
 
 /// An authority of this test, and a server's certificate that it has signed for `localhost`.
-struct Certificates {
+pub(crate) struct Certificates {
     directory: TempDir,
     certificate: String,
     key: String,
 }
 
 impl Certificates {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut authority = CertificateParams::new(Vec::new()).unwrap();
+        // OpenSSL takes a certificate whose issuer bears its own name for a self-signed one.
+        authority.distinguished_name.push(DnType::CommonName, "authority of a test");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority_key = KeyPair::generate().unwrap();
         let directory = tempfile::tempdir().unwrap();
@@ -42,6 +44,21 @@ impl Certificates {
         let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &Issuer::new(authority, authority_key)).unwrap();
         Self { directory, certificate: certificate.pem(), key: key.serialize_pem() }
+    }
+
+    /// Holds the authority's certificate, `ca.crt`.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The server's certificate, as PEM.
+    pub(crate) fn certificate(&self) -> &str {
+        &self.certificate
+    }
+
+    /// Its key, as PEM.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
     }
 
     async fn cluster(&self, major: u16, authentication: Authentication) -> Cluster {

@@ -13,6 +13,7 @@ mod cluster;
 mod consistency;
 mod demo;
 mod demo_program;
+mod doors;
 mod drivers;
 mod fixture;
 mod isolation;

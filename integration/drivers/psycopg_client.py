@@ -151,6 +151,22 @@ def notifications_arrive():
         assert (heard.channel, heard.payload) == (table, "hello"), heard
 
 
+def the_newest_protocol_is_spoken():
+    if psycopg.pq.version() < 180000:
+        return
+    with psycopg.connect(url, autocommit=True, max_protocol_version="latest") as conn:
+        spoken = conn.pgconn.full_protocol_version
+        assert spoken == 30002 or conn.info.server_version < 180000, spoken
+        timer = threading.Timer(0.2, conn.cancel_safe)  # with a key of 32 bytes
+        timer.start()
+        try:
+            conn.execute("SELECT pg_sleep(30)")
+            raise AssertionError("the statement was not cancelled")
+        except psycopg.errors.QueryCanceled:
+            timer.join()
+        assert conn.execute("SELECT 1").fetchone() == (1,)
+
+
 statements_are_prepared_and_keep_their_meaning()
 many_connections_prepare_the_same_text()
 an_error_ends_only_its_transaction()
@@ -161,4 +177,5 @@ settings_are_the_connections_own()
 a_running_statement_is_cancelled()
 a_large_value_survives()
 notifications_arrive()
+the_newest_protocol_is_spoken()
 print("ok")
