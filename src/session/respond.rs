@@ -119,18 +119,14 @@ impl Trouble {
                 Some("A role or schema that the session has set may have been dropped."),
             ),
             Self::ServerOutOfStep(what) => (SqlState::CONNECTION_FAILURE, what.clone(), None, None),
-            Self::UnknownStatement(name) => (
-                SqlState::UNDEFINED_STATEMENT,
-                format!("prepared statement \"{name}\" does not exist"),
-                None,
-                None,
-            ),
-            Self::Cancelled => (
-                SqlState::QUERY_CANCELED,
-                "canceling statement due to user request".into(),
-                None,
-                None,
-            ),
+            Self::UnknownStatement(name) => {
+                let message = format!("prepared statement \"{name}\" does not exist");
+                (SqlState::UNDEFINED_STATEMENT, message, None, None)
+            }
+            Self::Cancelled => {
+                let message = "canceling statement due to user request".into();
+                (SqlState::QUERY_CANCELED, message, None, None)
+            }
             Self::QueryTimeout(limit) => timeout(SqlState::QUERY_CANCELED, "query_timeout", *limit),
             Self::TransactionTimeout(limit) => {
                 timeout(SqlState::TRANSACTION_TIMEOUT, "transaction_timeout", *limit)
