@@ -106,10 +106,12 @@ struct Asked {
 impl Visitor {
     /// A connection from a client.
     pub(super) fn new(socket: Socket) -> Self {
-        let transport = match &socket {
-            Socket::Tcp(_) | Socket::Lost => Transport::Open,
-            Socket::Unix(_) => Transport::Local,
+        let is_near = match &socket {
+            Socket::Tcp(_) => socket.peer().is_some_and(|peer| peer.ip().is_loopback()),
+            Socket::Unix(_) => true,
+            Socket::Lost => false,
         };
+        let transport = if is_near { Transport::Local } else { Transport::Open };
         Self { stream: Stream::Plain(socket), buffer: Vec::new(), transport }
     }
 
@@ -143,7 +145,7 @@ impl Visitor {
                 Startup::StartupMessage { version, parameters } => {
                     if doors.mode == ClientTlsMode::Require
                         && !self.stream.is_encrypted()
-                        && !matches!(self.transport, Transport::Local)
+                        && !matches!(self.stream, Stream::Plain(Socket::Unix(_)))
                     {
                         return Err(StartupError::Refused(
                             SqlState::INVALID_AUTHORIZATION,
