@@ -105,7 +105,9 @@ async fn what_nobody_can_see_coming_is_cleaned_up(major: u16) {
     END";
     ours.batch_execute(&format!(
         "CREATE SCHEMA {schema};
-         CREATE PROCEDURE {schema}.p() LANGUAGE plpgsql AS $${body}$$"
+         CREATE FUNCTION {schema}.f() RETURNS int LANGUAGE plpgsql AS $${}$$;
+         CREATE PROCEDURE {schema}.p() LANGUAGE plpgsql AS $${body}$$",
+        body.replace("END", "RETURN 1; END"),
     ))
     .await
     .unwrap();
