@@ -160,9 +160,9 @@ async fn a_parameter_that_the_server_reports_is_followed(delivery: Delivery) {
     let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
     let (mut client, mut server) = stage.pair().await;
     let mut other = stage.client().await;
-    // A function sets it: the text does not say so.
-    let sql = "select configure()";
-    let answer = [columns(), parameter("DateStyle", "German, DMY"), row(""), complete("SELECT 1")];
+    // A trigger sets it: the text does not say so.
+    let sql = "insert into t values (1)";
+    let answer = [parameter("DateStyle", "German, DMY"), complete("INSERT 0 1")];
     client.send([query(sql)]).await;
     server.answer([query(sql)], [&answer[..], &[idle()]].concat()).await;
     client.expect([&answer[..], &[idle()]].concat()).await;

@@ -12,7 +12,7 @@ scripted!(
     a_notice_to_an_idle_server_reaches_nobody,
     queries_in_flight_are_answered_in_order,
     an_error_is_passed_on_and_the_next_query_runs;
-    split a_query_is_answered, a_query_without_a_statement_needs_no_server, terminate_behind_a_query_cancels_it
+    split a_query_is_answered, a_query_without_a_statement_needs_no_server, statements_in_front_of_terminate_are_finished
 );
 
 async fn a_query_is_answered(delivery: Delivery) {
@@ -151,19 +151,15 @@ async fn an_error_is_passed_on_and_the_next_query_runs(delivery: Delivery) {
     client.expect(one_row("1")).await;
 }
 
-async fn terminate_behind_a_query_cancels_it(delivery: Delivery) {
+async fn statements_in_front_of_terminate_are_finished(delivery: Delivery) {
     let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
     let (mut client, mut server) = stage.pair().await;
     client.send([query("begin"), terminate()]).await;
-    client.expect_closed().await;
-    server.expect([query("begin")]).await;
-    let cancel = stage.primary.cancel().await;
-    assert_eq!((cancel.process_id, &cancel.secret), (server.process_id, &server.secret));
-    drop(cancel);
-    server.expect_closed().await;
+    server.answer([query("begin")], [complete("BEGIN"), in_transaction()]).await;
+    server.answer([query("ROLLBACK")], [complete("ROLLBACK"), idle()]).await;
+    server.answer([query("DISCARD ALL")], [complete("DISCARD ALL"), idle()]).await;
     let mut other = stage.client().await;
     other.send([query("select 1")]).await;
-    let mut fresh = stage.primary.accept().await;
-    fresh.answer([query("select 1")], one_row("1")).await;
+    server.answer([query("select 1")], one_row("1")).await;
     other.expect(one_row("1")).await;
 }

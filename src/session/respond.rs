@@ -47,8 +47,6 @@ pub(crate) enum Trouble {
     IdleTransactionTimeout(Duration),
     /// A client was idle for too long.
     ClientIdleTimeout(Duration),
-    /// A reload has removed the client's database or user.
-    Removed,
     /// pgLagoon stops.
     Shutdown,
 }
@@ -56,135 +54,142 @@ pub(crate) enum Trouble {
 impl Trouble {
     /// Appends the ErrorResponse.
     pub(crate) fn encode(&self, severity: Severity, out: &mut Vec<u8>) {
-        let (code, message, detail, hint) = self.parts();
-        Report { severity, code, message: &message, detail: detail.as_deref(), hint }.encode(out);
+        let Parts { code, message, detail, hint } = self.parts();
+        Report { severity, code, message: &message, detail, hint }.encode(out);
     }
 
     /// SQLSTATE, message, detail, hint.
-    #[expect(clippy::too_many_lines, reason = "a flat match with the text of each trouble")]
-    fn parts(&self) -> (SqlState, String, Option<String>, Option<&'static str>) {
+    fn parts(&self) -> Parts {
         match self {
-            Self::Protocol(what) => (SqlState::PROTOCOL_VIOLATION, what.clone(), None, None),
-            Self::QueryWaitTimeout(limit) => (
+            Self::Protocol(what) => plain(SqlState::PROTOCOL_VIOLATION, what),
+            Self::QueryWaitTimeout(limit) => hinted(
                 SqlState::TOO_MANY_CONNECTIONS,
-                format!("no server connection became free within query_wait_timeout ({limit:?})"),
-                None,
-                Some("Shorten long transactions, or raise pool_size or query_wait_timeout."),
+                &format!("no server connection became free within query_wait_timeout ({limit:?})"),
+                "Shorten long transactions, or raise pool_size or query_wait_timeout.",
             ),
             Self::NoServer(error) => no_server(error),
-            Self::NoReplica => (
+            Self::NoReplica => hinted(
                 SqlState::CANNOT_CONNECT_NOW,
-                "no replica is fresh enough for this read".into(),
-                None,
-                Some("routing.no_replica = \"primary\" lets such reads run on the primary."),
+                "no replica is fresh enough for this read",
+                "routing.no_replica = \"primary\" lets such reads run on the primary.",
             ),
-            Self::NoPrimary => (
+            Self::NoPrimary => hinted(
                 SqlState::CANNOT_CONNECT_NOW,
-                "the server configured as the primary is not a primary".into(),
-                None,
-                Some("SHOW NODES says what it is; point the configuration at the real primary."),
+                "the server configured as the primary is not a primary",
+                "SHOW NODES says what it is; point the configuration at the real primary.",
             ),
-            Self::ServerLost => (
-                SqlState::CONNECTION_FAILURE,
-                "the server closed the connection unexpectedly".into(),
-                Some("Whether the last statement took effect is not known.".into()),
-                None,
-            ),
-            Self::NotOnReplica => (
+            Self::NotOnReplica => hinted(
                 SqlState::FEATURE_NOT_SUPPORTED,
-                "this read-only transaction runs on a replica, where its statement would leave \
-                 session state behind"
-                    .into(),
-                None,
-                Some("Begin such a transaction with /* pglagoon: primary */ in front."),
+                "this read-only transaction runs on a replica, where its statement would leave session state behind",
+                "Begin such a transaction with /* pglagoon: primary */ in front.",
             ),
-            Self::StatementTooLong(limit) => (
+            Self::StatementTooLong(limit) => hinted(
                 SqlState::PROGRAM_LIMIT_EXCEEDED,
-                format!(
+                &format!(
                     "prepared statement is longer than limits.max_statement_inspect ({limit} bytes)"
                 ),
-                None,
-                Some("Raise that limit, or pass values as parameters."),
+                "Raise that limit, or pass values as parameters.",
             ),
-            Self::ReplicaLost => (
-                SqlState::SERIALIZATION_FAILURE,
-                "the replica that ran this read has gone".into(),
-                Some("The session is as it was; the read can be run again.".into()),
-                None,
+            Self::UnknownStatement(name) => plain(
+                SqlState::UNDEFINED_STATEMENT,
+                &format!("prepared statement \"{name}\" does not exist"),
             ),
-            Self::SettingsRefused => (
-                SqlState::CONNECTION_FAILURE,
-                "a server refused the settings of this session".into(),
-                Some("Whether the last statement took effect is not known.".into()),
-                Some("A role or schema that the session has set may have been dropped."),
-            ),
-            Self::ServerOutOfStep(what) => (SqlState::CONNECTION_FAILURE, what.clone(), None, None),
-            Self::UnknownStatement(name) => {
-                let message = format!("prepared statement \"{name}\" does not exist");
-                (SqlState::UNDEFINED_STATEMENT, message, None, None)
-            }
             Self::Cancelled => {
-                let message = "canceling statement due to user request".into();
-                (SqlState::QUERY_CANCELED, message, None, None)
+                plain(SqlState::QUERY_CANCELED, "canceling statement due to user request")
             }
-            Self::QueryTimeout(limit) => timeout(SqlState::QUERY_CANCELED, "query_timeout", *limit),
+            Self::Shutdown => plain(SqlState::ADMIN_SHUTDOWN, "pgLagoon is shutting down"),
+            Self::ReplicaLost
+            | Self::ServerLost
+            | Self::ServerOutOfStep(_)
+            | Self::SettingsRefused => self.loss(),
+            Self::QueryTimeout(_)
+            | Self::TransactionTimeout(_)
+            | Self::IdleTransactionTimeout(_)
+            | Self::ClientIdleTimeout(_) => self.timeout(),
+        }
+    }
+
+    /// A server was lost.
+    fn loss(&self) -> Parts {
+        const UNKNOWN: &str = "Whether the last statement took effect is not known.";
+        let code = SqlState::CONNECTION_FAILURE;
+        match self {
+            Self::ReplicaLost => Parts {
+                detail: Some("The session is as it was; the read can be run again."),
+                ..plain(SqlState::SERIALIZATION_FAILURE, "the replica that ran this read has gone")
+            },
+            Self::ServerOutOfStep(what) => plain(code, what),
+            Self::SettingsRefused => Parts {
+                detail: Some(UNKNOWN),
+                ..hinted(
+                    code,
+                    "a server refused the settings of this session",
+                    "A role or schema that the session has set may have been dropped.",
+                )
+            },
+            _ => Parts {
+                detail: Some(UNKNOWN),
+                ..plain(code, "the server closed the connection unexpectedly")
+            },
+        }
+    }
+
+    /// Something took too long.
+    fn timeout(&self) -> Parts {
+        let (code, key, limit) = match self {
             Self::TransactionTimeout(limit) => {
-                timeout(SqlState::TRANSACTION_TIMEOUT, "transaction_timeout", *limit)
+                (SqlState::TRANSACTION_TIMEOUT, "transaction_timeout", limit)
             }
             Self::IdleTransactionTimeout(limit) => {
-                timeout(SqlState::IDLE_IN_TRANSACTION_TIMEOUT, "idle_transaction_timeout", *limit)
+                (SqlState::IDLE_IN_TRANSACTION_TIMEOUT, "idle_transaction_timeout", limit)
             }
             Self::ClientIdleTimeout(limit) => {
-                timeout(SqlState::IDLE_SESSION_TIMEOUT, "client_idle_timeout", *limit)
+                (SqlState::IDLE_SESSION_TIMEOUT, "client_idle_timeout", limit)
             }
-            Self::Removed => (
-                SqlState::ADMIN_SHUTDOWN,
-                "this database or user is no longer configured".into(),
-                None,
-                None,
-            ),
-            Self::Shutdown => {
-                (SqlState::ADMIN_SHUTDOWN, "pgLagoon is shutting down".into(), None, None)
-            }
-        }
+            Self::QueryTimeout(limit) => (SqlState::QUERY_CANCELED, "query_timeout", limit),
+            _ => (SqlState::QUERY_CANCELED, "timeout", &Duration::ZERO),
+        };
+        plain(code, &format!("terminating connection due to {key} ({limit:?})"))
     }
 }
 
-fn timeout(
+/// What an ErrorResponse consists of.
+struct Parts {
     code: SqlState,
-    key: &str,
-    limit: Duration,
-) -> (SqlState, String, Option<String>, Option<&'static str>) {
-    let message = format!("terminating connection due to {key} ({limit:?})");
-    (code, message, None, None)
+    message: String,
+    detail: Option<&'static str>,
+    hint: Option<&'static str>,
+}
+
+fn plain(code: SqlState, message: &str) -> Parts {
+    Parts { code, message: message.to_owned(), detail: None, hint: None }
+}
+
+fn hinted(code: SqlState, message: &str, hint: &'static str) -> Parts {
+    Parts { hint: Some(hint), ..plain(code, message) }
 }
 
 /// What a client is told when its pool cannot give it a server.
-fn no_server(
-    error: &WaitError<ConnectError>,
-) -> (SqlState, String, Option<String>, Option<&'static str>) {
+fn no_server(error: &WaitError<ConnectError>) -> Parts {
     match error {
         WaitError::ConnectFailed(error) => match &**error {
             // The server's own words, as a direct connection would have had them.
-            ConnectError::Rejected { code, message } => (*code, message.clone(), None, None),
-            _ => (
+            ConnectError::Rejected { code, message } => plain(*code, message),
+            _ => hinted(
                 SqlState::CANNOT_CONNECT_NOW,
-                "could not connect to the server".into(),
-                None,
-                Some("pgLagoon's log and SHOW NODES say why."),
+                "could not connect to the server",
+                "pgLagoon's log and SHOW NODES say why.",
             ),
         },
-        WaitError::QueueFull => (
+        WaitError::QueueFull => hinted(
             SqlState::TOO_MANY_CONNECTIONS,
-            "too many clients wait for a server connection".into(),
-            None,
-            Some("Raise pool_size or lower the number of clients."),
+            "too many clients wait for a server connection",
+            "Raise pool_size or lower the number of clients.",
         ),
-        WaitError::Closed => (
+        WaitError::Closed => hinted(
             SqlState::CANNOT_CONNECT_NOW,
-            "the pool of this database is closed".into(),
-            None,
-            Some("The configuration may just have been reloaded: connect again."),
+            "the pool of this database is closed",
+            "The configuration may just have been reloaded: connect again.",
         ),
     }
 }
