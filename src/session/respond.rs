@@ -47,6 +47,8 @@ pub(crate) enum Trouble {
     IdleTransactionTimeout(Duration),
     /// A client was idle for too long.
     ClientIdleTimeout(Duration),
+    /// A reload has removed the client's database or user.
+    Removed,
     /// pgLagoon stops.
     Shutdown,
 }
@@ -96,6 +98,9 @@ impl Trouble {
             ),
             Self::Cancelled => {
                 plain(SqlState::QUERY_CANCELED, "canceling statement due to user request")
+            }
+            Self::Removed => {
+                plain(SqlState::ADMIN_SHUTDOWN, "this database or user is no longer configured")
             }
             Self::Shutdown => plain(SqlState::ADMIN_SHUTDOWN, "pgLagoon is shutting down"),
             Self::ReplicaLost
