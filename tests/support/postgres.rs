@@ -82,6 +82,11 @@ impl Postgres {
         server.expect("the pooler does not connect").unwrap()
     }
 
+    /// The next connection, if there is ever one.
+    pub(crate) async fn accept_whenever(&mut self) -> Server {
+        self.logins.recv().await.unwrap()
+    }
+
     /// The next cancel request.
     pub(crate) async fn cancel(&mut self) -> Cancel {
         let cancel = timeout(PATIENCE, self.cancels.recv()).await;

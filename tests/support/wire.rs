@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::timeout;
 
 use super::frames::{Frame, bytes};
@@ -105,6 +106,19 @@ impl Wire {
         }
     }
 
+    /// Makes this end's buffers small. The smallest that there are would have TCP wait for its timers.
+    pub(crate) fn narrow(&self) {
+        let socket = socket2::SockRef::from(&self.stream);
+        socket.set_recv_buffer_size(32 * 1024).unwrap();
+        socket.set_send_buffer_size(1).unwrap();
+    }
+
+    /// This end as two, to read and write at once.
+    pub(crate) fn halves(&mut self) -> (Reader<'_>, Writer<'_>) {
+        let (reader, writer) = self.stream.split();
+        (Reader(reader), Writer(writer))
+    }
+
     /// Sends much, in whatever pieces the other side takes.
     pub(crate) async fn stream_out(&mut self, bytes: &[u8]) {
         timeout(PATIENCE, self.stream.write_all(bytes)).await.expect("nobody reads").unwrap();
@@ -158,6 +172,32 @@ impl Wire {
     pub(crate) async fn expect_end(&mut self, who: &str) {
         let next = self.next().await;
         assert!(next.is_none(), "{who}: got {next:?} instead of the end");
+    }
+}
+
+/// The half of a connection that is read from.
+#[derive(Debug)]
+pub(crate) struct Reader<'a>(ReadHalf<'a>);
+
+impl Reader<'_> {
+    /// Reads this frame.
+    pub(crate) async fn expect(&mut self, frame: &Frame) {
+        let expected = frame.bytes();
+        let mut seen = vec![0; expected.len()];
+        let read = timeout(PATIENCE, self.0.read_exact(&mut seen)).await;
+        read.expect("nothing more comes").expect("closed");
+        assert!(seen == expected, "expected {frame:?}, got {}", seen.escape_ascii());
+    }
+}
+
+/// The half of a connection that is written to.
+#[derive(Debug)]
+pub(crate) struct Writer<'a>(WriteHalf<'a>);
+
+impl Writer<'_> {
+    /// Writes all of `bytes`, as fast as they are taken.
+    pub(crate) async fn send_all(&mut self, bytes: Vec<u8>) {
+        timeout(PATIENCE, self.0.write_all(&bytes)).await.expect("nobody reads").unwrap();
     }
 }
 
