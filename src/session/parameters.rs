@@ -109,18 +109,6 @@ impl Parameters {
         self.pending.push_back(changes);
     }
 
-    /// Whether any of `changes` goes back to a value of the startup packet.
-    pub(crate) fn resets_to_startup_value(&self, changes: &[Change]) -> bool {
-        changes.iter().any(|change| match &change.action {
-            Action::Set { name, value } if value.eq_ignore_ascii_case("default") => {
-                self.defaults.get(name).is_some()
-            }
-            Action::Reset { name } => self.defaults.get(name).is_some(),
-            Action::ResetAll => !self.defaults.is_empty(),
-            Action::Set { .. } | Action::Config { .. } | Action::Transaction => false,
-        })
-    }
-
     /// The oldest such statement has succeeded.
     pub(crate) fn commit(&mut self) {
         if self.ended == Ended::RolledBack {

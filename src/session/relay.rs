@@ -94,11 +94,17 @@ impl Session {
         Ok(moved.or(self.read_client(cx, now)?))
     }
 
-    /// The client has said goodbye: what it has asked for is finished, and then its session ends.
+    /// The client has said goodbye: what it has asked for is finished, and then its session ends. A server that
+    /// waits for a Sync or for CopyData would wait for ever.
     fn see_off(&mut self, cx: &mut Context<'_>, now: Mono) -> Result<Moved, Ended> {
         let moved = self.read_server(cx, now)?;
         match &self.phase {
-            Phase::Attached(attached) if !attached.lease.machine.owes_nothing() => Ok(moved),
+            Phase::Attached(attached)
+                if !attached.lease.machine.owes_nothing()
+                    && attached.lease.machine.at_boundary() =>
+            {
+                Ok(moved)
+            }
             _ => Err(Ended::Client),
         }
     }

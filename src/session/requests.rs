@@ -320,10 +320,6 @@ impl Requests<'_> {
             return Change::None;
         }
         if let Some(changes) = settings::changes(text) {
-            if self.parameters.resets_to_startup_value(&changes) {
-                // The server goes back to its own default, which is another one.
-                self.link.stains |= Stains::SESSION;
-            }
             self.parameters.expect(changes);
             return Change::Session;
         }
