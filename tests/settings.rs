@@ -143,7 +143,6 @@ async fn reset_goes_back_to_the_startup_value(delivery: Delivery) {
     server.expect([query("reset search_path")]).await;
     server.reply([complete("RESET"), idle()]).await;
     client.expect([complete("RESET"), idle()]).await;
-    server.answer([query("DISCARD ALL")], [complete("DISCARD ALL"), idle()]).await;
     arrives_with(&mut client, &mut server, mine).await;
     arrives_with(&mut other, &mut server, "RESET \"search_path\";").await;
 }

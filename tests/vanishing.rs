@@ -8,6 +8,8 @@ scripted!(
     a_client_that_leaves_in_a_pipeline_costs_the_server,
     a_client_that_leaves_within_a_copy_costs_the_server,
     a_client_that_leaves_with_half_a_batch_sent_costs_the_server,
+    a_goodbye_within_a_copy_costs_the_server,
+    a_goodbye_within_a_batch_costs_the_server,
     a_client_that_leaves_the_queue_is_forgotten,
     a_client_that_leaves_while_its_query_runs_has_it_cancelled,
     an_idle_server_that_vanishes_is_replaced_unnoticed,
@@ -103,6 +105,27 @@ async fn a_client_that_leaves_within_a_copy_costs_the_server(delivery: Delivery)
     client.send([copy_data("1\n")]).await;
     server.expect([copy_data("1\n")]).await;
     drop(client);
+    drop(stage.primary.cancel().await);
+    is_replaced(&mut stage, server).await;
+}
+
+async fn a_goodbye_within_a_copy_costs_the_server(delivery: Delivery) {
+    let mut stage = one_server(delivery).await;
+    let (mut client, mut server) = stage.pair().await;
+    client.send([query("copy t from stdin"), terminate()]).await;
+    server.answer([query("copy t from stdin")], [copy_in()]).await;
+    drop(stage.primary.cancel().await);
+    is_replaced(&mut stage, server).await;
+}
+
+async fn a_goodbye_within_a_batch_costs_the_server(delivery: Delivery) {
+    let mut stage = one_server(delivery).await;
+    let (mut client, mut server) = stage.pair().await;
+    begin(&mut client, &mut server).await;
+    // Without Sync or Flush the server keeps its answers to itself.
+    let batch = [parse("", "delete from t"), bind("", ""), execute("")];
+    client.send([&batch[..], &[terminate()]].concat()).await;
+    server.expect(batch).await;
     drop(stage.primary.cancel().await);
     is_replaced(&mut stage, server).await;
 }
