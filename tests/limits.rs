@@ -18,7 +18,8 @@ scripted!(
     idle_transaction_timeout_is_25p03,
     query_timeout_is_57014_and_cancels,
     transaction_timeout_is_25p04,
-    client_idle_timeout_is_57p05
+    client_idle_timeout_is_57p05,
+    prepared_statement_bytes_is_53400
 );
 
 const SHORT: Duration = Duration::from_millis(100);
@@ -200,4 +201,18 @@ async fn client_idle_timeout_is_57p05(delivery: Delivery) {
     let mut silent = stage.client().await;
     refused(&mut silent, "57P05", "client_idle_timeout").await;
     silent.expect_closed().await;
+}
+
+async fn prepared_statement_bytes_is_53400(delivery: Delivery) {
+    let mut stage =
+        Stage::with(delivery, |config| config.limits.prepared_statement_bytes = 40).await;
+    let (mut client, mut server) = stage.pair().await;
+    begin(&mut client, &mut server).await;
+    client.send([parse("a", "select 1"), flush()]).await;
+    server.expect([parse("pgl_1", "select 1"), flush()]).await;
+    server.reply([parse_complete()]).await;
+    client.expect([parse_complete()]).await;
+    client.send([parse("b", "select 'and much more of the same'")]).await;
+    refused(&mut client, "53400", "prepared_statement_bytes").await;
+    client.expect_closed().await;
 }

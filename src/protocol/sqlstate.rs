@@ -69,6 +69,8 @@ codes! {
     DUPLICATE_STATEMENT = b"42P05",
     /// Not enough privileges.
     INSUFFICIENT_PRIVILEGE = b"42501",
+    /// A limit of the configuration is exceeded.
+    CONFIGURATION_LIMIT_EXCEEDED = b"53400",
     /// Too many connections.
     TOO_MANY_CONNECTIONS = b"53300",
     /// Something is larger than a limit allows.

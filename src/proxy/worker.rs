@@ -91,7 +91,8 @@ impl Resident {
     async fn run(self, inbox: Inbox) {
         let Inbox { id, mut receiver, stats, .. } = inbox;
         let clock = self.desk.clock();
-        let worker = Worker::new(id, clock, self.statement_ids, stats);
+        let cache = self.desk.directory().config().limits.statement_cache;
+        let worker = Worker::new(id, clock, self.statement_ids, stats, cache);
         let guests = Rc::new(Guests {
             worker: Rc::clone(&worker),
             desk: self.desk,

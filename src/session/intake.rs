@@ -189,6 +189,7 @@ impl Session {
         now: Mono,
     ) -> Result<Used, Stop> {
         let inspect_limit = self.policy.limits.max_statement_inspect;
+        let statement_bytes = self.policy.limits.prepared_statement_bytes;
         let mut position = 0;
         while position < bytes.len() {
             if let Admission::Hold = self.admit(bytes, position) {
@@ -216,6 +217,7 @@ impl Session {
                 wrote: &mut attached.wrote,
                 replay: &mut attached.replay,
                 inspect_limit,
+                statement_bytes,
             };
             let taken = requests
                 .take(bytes, position, out)
@@ -233,6 +235,9 @@ impl Session {
                 Taken::Incomplete => return Ok(Used::Stop(position)),
                 Taken::TooLong => {
                     return Err(Stop::Refused(Trouble::StatementTooLong(inspect_limit)));
+                }
+                Taken::TooMuch => {
+                    return Err(Stop::Refused(Trouble::StatementsTooMany(statement_bytes)));
                 }
                 Taken::Terminate => return Err(Stop::Terminate),
             }

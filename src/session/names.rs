@@ -26,9 +26,17 @@ pub(crate) struct Names {
     named: Option<Box<Named>>,
     unnamed: Option<Arc<Statement>>,
     pending: VecDeque<Upcoming>,
+    /// Of the names, texts and types that are kept, those on their way included; without the unnamed statement.
+    bytes: usize,
 }
 
 impl Names {
+    /// Bytes that the named statements take, as if nobody else used them.
+    #[inline]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The statement that `name` will stand for once everything on its way has succeeded.
     #[inline]
     pub(crate) fn get(&self, name: &[u8]) -> Option<&Arc<Statement>> {
@@ -43,6 +51,7 @@ impl Names {
 
     /// A Parse, or (`None`) a Close, of `name` is on its way.
     pub(crate) fn expect(&mut self, name: &[u8], statement: Option<Arc<Statement>>) {
+        self.bytes += statement.as_ref().map_or(0, |statement| weight(name, statement));
         self.pending.push_back((name.into(), statement));
     }
 
@@ -51,12 +60,12 @@ impl Names {
         match self.pending.pop_front() {
             Some((name, statement)) if name.is_empty() => self.unnamed = statement,
             Some((name, Some(statement))) => {
-                self.named.get_or_insert_default().insert(name, statement);
+                let length = name.len();
+                let replaced = self.named.get_or_insert_default().insert(name, statement);
+                self.bytes -= replaced.map_or(0, |old| length + old.query.len() + old.types.len());
             }
             Some((name, None)) => {
-                if let Some(named) = &mut self.named {
-                    named.remove(&name);
-                }
+                self.remove(&name);
             }
             None => {}
         }
@@ -64,7 +73,9 @@ impl Names {
 
     /// The oldest change has failed.
     pub(crate) fn roll_back(&mut self) {
-        self.pending.pop_front();
+        if let Some((name, Some(statement))) = self.pending.pop_front() {
+            self.bytes -= weight(&name, &statement);
+        }
     }
 
     /// A simple Query ends the unnamed statement (`exec_simple_query` in `src/backend/tcop/postgres.c`).
@@ -83,6 +94,10 @@ impl Names {
     pub(crate) fn clear(&mut self) {
         self.named = None;
         self.unnamed = None;
+        let coming = self.pending.iter().filter_map(|(name, statement)| {
+            statement.as_ref().map(|statement| weight(name, statement))
+        });
+        self.bytes = coming.sum();
     }
 
     /// The batch in `frames` is to be sent once more: what it has named so far is not named yet.
@@ -102,8 +117,15 @@ impl Names {
 
     /// DEALLOCATE of one name. Returns whether there was such a statement.
     pub(crate) fn remove(&mut self, name: &[u8]) -> bool {
-        self.named.as_mut().is_some_and(|named| named.remove(name).is_some())
+        let removed = self.named.as_mut().and_then(|named| named.remove(name));
+        self.bytes -= removed.as_ref().map_or(0, |statement| weight(name, statement));
+        removed.is_some()
     }
+}
+
+/// What a statement of this name counts. The unnamed one counts nothing: there is only one.
+fn weight(name: &[u8], statement: &Statement) -> usize {
+    if name.is_empty() { 0 } else { name.len() + statement.query.len() + statement.types.len() }
 }
 
 #[cfg(test)]
@@ -153,6 +175,28 @@ mod tests {
         names.forget_parsed(&batch);
         assert!(id(&names, b"new").is_none());
         assert!(id(&names, b"kept").is_some() && id(&names, b"other").is_some());
+    }
+
+    #[test]
+    fn what_is_kept_is_counted() {
+        let mut names = Names::default();
+        let one = || Some(statement(b"select 1"));
+        names.expect(b"", one());
+        names.commit();
+        assert_eq!(names.bytes(), 0);
+        names.expect(b"a", one());
+        names.expect(b"b", one());
+        assert_eq!(names.bytes(), 2 * (1 + 8 + 2));
+        names.commit();
+        names.roll_back();
+        assert_eq!(names.bytes(), 1 + 8 + 2);
+        names.expect(b"c", one());
+        names.clear();
+        assert_eq!(names.bytes(), 1 + 8 + 2);
+        names.commit();
+        names.expect(b"c", None);
+        names.commit();
+        assert_eq!(names.bytes(), 0);
     }
 
     #[test]

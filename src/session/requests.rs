@@ -37,6 +37,7 @@ pub(super) struct Requests<'a> {
     pub(super) wrote: &'a mut Wrote,
     pub(super) replay: &'a mut Replay,
     pub(super) inspect_limit: usize,
+    pub(super) statement_bytes: usize,
 }
 
 /// What became of the next frame.
@@ -50,6 +51,8 @@ pub(super) enum Taken {
     Incomplete,
     /// A statement that must be looked at is too long for that.
     TooLong,
+    /// The client's prepared statements are more than one client may have.
+    TooMuch,
     /// The client leaves.
     Terminate,
 }
@@ -88,7 +91,12 @@ impl Requests<'_> {
         let range = (start, start + header.size);
         match tag {
             FrontendTag::QUERY => self.query(frontend::query_text(body)?, range, out),
-            FrontendTag::PARSE => self.parse(Parse::read(body)?, range, out),
+            FrontendTag::PARSE => {
+                self.parse(Parse::read(body)?, range, out);
+                if self.names.bytes() > self.statement_bytes {
+                    return Ok(Taken::TooMuch);
+                }
+            }
             FrontendTag::BIND => self.bind(Bind::read(body)?, range, out),
             FrontendTag::DESCRIBE => self.describe(Named::read(body)?, range, out),
             FrontendTag::EXECUTE => self.execute(body, range, out),

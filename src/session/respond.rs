@@ -47,6 +47,8 @@ pub(crate) enum Trouble {
     IdleTransactionTimeout(Duration),
     /// A client was idle for too long.
     ClientIdleTimeout(Duration),
+    /// The client's prepared statements take more than this.
+    StatementsTooMany(usize),
     /// A reload has removed the client's database or user.
     Removed,
     /// pgLagoon stops.
@@ -99,6 +101,13 @@ impl Trouble {
             Self::Cancelled => {
                 plain(SqlState::QUERY_CANCELED, "canceling statement due to user request")
             }
+            Self::StatementsTooMany(limit) => hinted(
+                SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+                &format!(
+                    "too many prepared statements for limits.prepared_statement_bytes ({limit})"
+                ),
+                "DEALLOCATE those that are not used any more, or raise the limit.",
+            ),
             Self::Removed => {
                 plain(SqlState::ADMIN_SHUTDOWN, "this database or user is no longer configured")
             }

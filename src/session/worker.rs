@@ -14,12 +14,6 @@ use crate::session::clients::{ClientRow, Clients, Summons};
 use crate::sql::{Catalog, Classifier, Verdict};
 use crate::telemetry::WorkerStats;
 
-/// How many exact statement texts a worker's classifier remembers the class of.
-const CLASSIFIER_ENTRIES: usize = 4096;
-
-/// How many prepared statements a worker remembers in each of its two generations.
-const INTERNER_ENTRIES: usize = 2048;
-
 /// Whether the process is being stopped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Stopping {
@@ -50,12 +44,14 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker. `statement_ids` is shared by all workers.
+    /// A worker that remembers the classes of `cache` statement texts, and half as many prepared statements in each
+    /// of two generations. `statement_ids` is shared by all workers.
     pub fn new(
         id: WorkerId,
         clock: Clock,
         statement_ids: Arc<AtomicU64>,
         stats: Arc<WorkerStats>,
+        cache: usize,
     ) -> Rc<Self> {
         Rc::new(Self {
             id,
@@ -65,8 +61,8 @@ impl Worker {
             clients: Clients::new(id),
             stopping: Cell::default(),
             stats,
-            classifier: RefCell::new(Classifier::new(CLASSIFIER_ENTRIES)),
-            interner: RefCell::new(Interner::new(INTERNER_ENTRIES, statement_ids)),
+            classifier: RefCell::new(Classifier::new(cache)),
+            interner: RefCell::new(Interner::new((cache / 2).max(1), statement_ids)),
             catalog: Catalog::builtin(),
             dice: RefCell::new(Dice::new(rand::random())),
         })
