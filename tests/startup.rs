@@ -1,7 +1,5 @@
 //! The first packets of a connection, from both ends.
 
-use pglagoon::config::{ListenAddress, Trust};
-
 use crate::support::client::APP;
 use crate::support::prelude::*;
 use crate::support::scripted;
@@ -20,7 +18,7 @@ scripted!(
     an_unknown_database_is_3d000,
     in_hot_standby_is_what_the_pooler_is,
     a_server_that_cannot_be_reached_is_57p03,
-    the_monitor_has_a_name;
+    a_pooled_server_is_told_user_and_database_alone;
     split
     encryption_is_declined_and_the_log_in_goes_on,
     encryption_is_asked_for_once,
@@ -234,13 +232,9 @@ async fn a_server_that_cannot_be_reached_is_57p03(delivery: Delivery) {
     client.expect_closed().await;
 }
 
-async fn the_monitor_has_a_name(delivery: Delivery) {
-    let mut stage = Stage::with(delivery, |config| {
-        config.listen.trust = Trust::Loopback;
-        assert!(config.listen.address.iter().all(ListenAddress::is_local));
-    })
-    .await;
+async fn a_pooled_server_is_told_user_and_database_alone(delivery: Delivery) {
+    let mut stage = Stage::new(delivery).await;
     let (_client, server) = stage.pair().await;
-    let named = |name: &str| server.parameters.iter().any(|(known, _)| known == name);
-    assert!(named("user") && named("database") && !named("application_name"));
+    let told = APP.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(server.parameters, told);
 }
