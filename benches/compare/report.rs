@@ -71,7 +71,7 @@ fn write_work(out: &mut String, results: &Results) {
     }
     let _ = writeln!(
         out,
-        "\nInstructions per transaction, {} clients (hardly touched by noise)    user    kernel",
+        "\nInstructions per transaction, {} clients (depends on load, less than time does)    user    kernel",
         crate::WORK_CLIENTS
     );
     for row in &results.work {
