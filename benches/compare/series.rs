@@ -15,7 +15,9 @@ impl Series {
     pub(crate) fn summary(&self) -> Option<Summary> {
         let mut figures: Vec<f64> = self.0.iter().copied().flatten().collect();
         figures.sort_by(f64::total_cmp);
-        let median = quantile(&figures, 0.5)?;
+        // Of an even number of rounds, the mean of the two in the middle.
+        let middle = |from: usize| figures.get(from / 2).copied();
+        let median = f64::midpoint(middle(figures.len().checked_sub(1)?)?, middle(figures.len())?);
         Some(Summary { median, low: *figures.first()?, high: *figures.last()? })
     }
 
