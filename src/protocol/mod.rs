@@ -9,6 +9,8 @@ pub mod backend;
 pub mod error_response;
 pub mod frame;
 pub mod frontend;
+#[cfg(test)]
+mod properties;
 mod reader;
 pub mod sqlstate;
 pub mod startup;
