@@ -60,14 +60,18 @@ impl Session {
             }
             attached.lease.partial.extend_from_slice(bytes.get(used..).unwrap_or_default());
         }
-        if seen.settings == Carried::Refused {
-            return Err(self.dismiss(&Trouble::SettingsRefused, cx));
-        }
-        if seen.is_replicas_fault() && matches!(attached.replay, Replay::Recorded(_)) {
+        let is_refused = seen.settings == Carried::Refused;
+        // What a replica refuses to set it may not know yet, or it is about to leave.
+        if (is_refused || seen.is_replicas_fault())
+            && matches!(attached.replay, Replay::Recorded(_))
+        {
             let code = seen.error.map_or(SqlState::ADMIN_SHUTDOWN, |error| error.code);
             tracing::debug!(code = code.as_str(), "running a read again on the primary");
             self.replay(now);
             return Ok(Moved::Yes);
+        }
+        if is_refused {
+            return Err(self.dismiss(&Trouble::SettingsRefused, cx));
         }
         let outgoing = out.bytes();
         if !outgoing.is_empty() && self.presence == Presence::Here {
