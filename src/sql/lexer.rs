@@ -2,7 +2,7 @@
 //!
 //! It follows `src/backend/parser/scan.l` with `standard_conforming_strings = on`. Where server
 //! versions disagree (`1a`, `$1a`, a vertical tab) it refuses rather than guesses. Texts must
-//! be free of NUL bytes and valid UTF-8, which [`encoding`] tests.
+//! be free of NUL bytes and valid UTF-8, which [`mod@encoding`] tests.
 
 mod bytes;
 mod encoding;

@@ -2,7 +2,7 @@
 
 use super::Unlexable;
 
-/// Tests what [`Lexer`] takes for granted: valid UTF-8 without NUL.
+/// Tests what [`Lexer`](super::Lexer) takes for granted: valid UTF-8 without NUL.
 #[inline]
 pub(in crate::sql) fn encoding(sql: &[u8]) -> Result<(), Unlexable> {
     if is_plain(sql) { Ok(()) } else { check(sql).map(drop) }
