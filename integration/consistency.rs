@@ -48,6 +48,8 @@ async fn writes_are_read_back_while_replicas_are_in_trouble(major: u16) {
     let pairs = Pairs::prepare(&pooler.url()).await;
     let clients = join_all((0..CLIENTS).map(async |row| {
         let client = client(&pooler.url()).await;
+        // Settings of its own, which every server has to take on.
+        client.batch_execute(&format!("SET lock_timeout = '{}s'", row + 60)).await.unwrap();
         for turn in 1.. {
             pairs.write_and_read_back(&client, row, turn).await;
         }
