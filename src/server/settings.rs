@@ -11,6 +11,9 @@ pub enum Value {
     Sql(Box<str>),
 }
 
+/// The parameters that say as whom statements run.
+const IDENTITY: [&str; 2] = ["session_authorization", "role"];
+
 /// A set of parameters that differ from what a fresh server connection has; sorted by name.
 ///
 /// Sets are shared: clients that want the same hold the same `Arc`, and a server that has the very set that its
@@ -42,6 +45,11 @@ impl Settings {
             (Err(index), Some(value)) => self.entries.insert(index, (name.into(), value)),
             (Err(_), None) => {}
         }
+    }
+
+    /// Whether a server with `self` would run statements as somebody else than one with `wanted`.
+    pub fn changes_identity(&self, wanted: &Self) -> bool {
+        IDENTITY.iter().any(|name| self.get(name) != wanted.get(name))
     }
 
     /// Whether nothing is set.

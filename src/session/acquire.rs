@@ -14,7 +14,7 @@ use crate::route::{self, Facts, Patience, Reason, Route, Target};
 use crate::server::settings::{Settings, same};
 use crate::session::backend::Standing;
 use crate::session::clients::{Activity, Cancelling, Summons};
-use crate::session::link::{Link, Passing};
+use crate::session::link::{Gate, Link, Passing};
 use crate::session::machine::{Owed, Request};
 use crate::session::pins::Pins;
 use crate::session::portals::Portals;
@@ -332,6 +332,9 @@ pub(super) fn bring_up_to_date(
     max_statements: usize,
 ) {
     if !same(&link.server.settings, wanted) {
+        if link.server.settings.changes_identity(wanted) {
+            link.gate = Gate::Shut;
+        }
         let mut sql = worker.recycler.borrow_mut().take();
         link.server.settings.change_sql(wanted, &mut sql);
         frontend::query(link.to_server.queue(&mut worker.recycler.borrow_mut()), &sql);

@@ -11,6 +11,7 @@ use crate::route::Patience;
 use crate::session::acquire::bring_up_to_date;
 use crate::session::books::Books;
 use crate::session::clients::Activity;
+use crate::session::link::Gate;
 use crate::session::requests::{Requests, Taken};
 use crate::session::respond::Trouble;
 use crate::session::survey::{self, Survey};
@@ -199,6 +200,7 @@ impl Session {
             let Phase::Attached(attached) = &mut self.phase else {
                 return Ok(Used::Stop(position));
             };
+            attached.lease.gate = Gate::Open;
             if attached.lease.machine.owes_nothing() {
                 attached.asked = now;
             }
@@ -251,6 +253,9 @@ impl Session {
     fn admit(&self, bytes: &[u8], position: usize) -> Admission {
         let Phase::Attached(attached) = &self.phase else { return Admission::Pass };
         let machine = &attached.lease.machine;
+        if attached.lease.gate == Gate::Shut && machine.awaits_own_query() {
+            return Admission::Hold;
+        }
         if attached.node == NodeId::PRIMARY
             || machine.status() != TransactionStatus::Idle
             || attached.batches == Batches::None

@@ -26,8 +26,18 @@ pub(crate) struct Link {
     pub(crate) partial: Vec<u8>,
     /// The rest of a frame that passes without being looked at, each way.
     pub(crate) passing: Passing,
+    pub(crate) gate: Gate,
     /// What clients have left on the server that must be undone before another gets it.
     pub(crate) stains: Stains,
+}
+
+/// Whether the client's statements may follow settings of ours in the same packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    /// They may: whatever becomes of the settings.
+    Open,
+    /// The settings change who the session is: nothing may run before the server has agreed.
+    Shut,
 }
 
 /// The rests of frames in transit.
@@ -49,6 +59,7 @@ impl Link {
             to_server: Backlog::default(),
             partial: Vec::new(),
             passing: Passing::default(),
+            gate: Gate::Open,
             stains: Stains::default(),
         })
     }

@@ -11,6 +11,7 @@ use crate::protocol::{SqlState, TransactionStatus, backend};
 use crate::session::acquire::Moved;
 use crate::session::books::Books;
 use crate::session::clients::Activity;
+use crate::session::link::Gate;
 use crate::session::parameters::Commits;
 use crate::session::replies::{Carried, End, Replies, Seen};
 use crate::session::respond::Trouble;
@@ -74,7 +75,7 @@ impl Session {
             return Err(self.dismiss(&Trouble::SettingsRefused, cx));
         }
         let outgoing = out.bytes();
-        if !outgoing.is_empty() && self.presence == Presence::Here {
+        if !outgoing.is_empty() {
             traffic.sent.add(u64::try_from(outgoing.len()).unwrap_or(0));
             if let Replay::Recorded(mut record) =
                 std::mem::replace(&mut attached.replay, Replay::Off)
@@ -82,9 +83,18 @@ impl Session {
                 self.worker.recycler.borrow_mut().give(&mut record);
             }
             let recycler = &mut *self.worker.recycler.borrow_mut();
-            self.to_client
-                .send(&mut self.stream, cx, recycler, outgoing)
-                .map_err(Ended::ClientSocket)?;
+            let sent = self.to_client.send(&mut self.stream, cx, recycler, outgoing);
+            // Who has said goodbye need not be there any more.
+            if self.presence == Presence::Here {
+                sent.map_err(Ended::ClientSocket)?;
+            }
+        }
+        if self.hold == Hold::Batch
+            && attached.lease.gate == Gate::Shut
+            && !attached.lease.machine.awaits_own_query()
+        {
+            self.hold = Hold::Nothing;
+            self.pending = Pending::Look;
         }
         if seen.ready > 0 {
             self.on_ready(now);

@@ -213,7 +213,12 @@ fn survey_extended(worker: &Worker, names: &Names, bytes: &[u8]) -> Result<Surve
             FrontendTag::SYNC if !needs_server => {
                 return Ok(Survey::Local(Local::Closes(position)));
             }
-            FrontendTag::SYNC | FrontendTag::FLUSH => return Ok(Survey::Batch(batch)),
+            FrontendTag::SYNC => return Ok(Survey::Batch(batch)),
+            FrontendTag::FLUSH => {
+                // More of this batch is to come, and it may write.
+                batch.class = strongest(batch.class, Class::Primary(Why::Utility));
+                return Ok(Survey::Batch(batch));
+            }
             FrontendTag::EXECUTE => needs_server = true,
             // A Query in the midst of a batch, and whatever else: rare enough not to be looked at.
             _ => return Ok(Survey::Batch(Batch::OPAQUE)),

@@ -239,6 +239,11 @@ impl Machine {
         Ok(shown)
     }
 
+    /// Whether a Query of our own has not been answered.
+    pub(crate) fn awaits_own_query(&self) -> bool {
+        self.owed.iter().any(|owed| owed.fate == Fate::Swallow && owed.request == Request::Query)
+    }
+
     /// Whether anything is owed that the server answers.
     pub(crate) fn awaits_server(&self) -> bool {
         self.owed
