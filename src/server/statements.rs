@@ -25,6 +25,14 @@ pub struct Statement {
     pub verdict: Verdict,
 }
 
+impl Statement {
+    /// Whether it has this text and these parameter types.
+    #[inline]
+    pub fn is(&self, query: &[u8], types: &[u8]) -> bool {
+        *self.query == *query && *self.types == *types
+    }
+}
+
 /// A statement's name on one server. Numbers are never used twice on a connection, so a Parse can never
 /// collide with a statement whose Close has not been carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,7 +236,7 @@ impl Interner {
         hasher.write(query);
         hasher.write(types);
         let hash = hasher.finish();
-        let is_same = |known: &&Arc<Statement>| *known.query == *query && *known.types == *types;
+        let is_same = |known: &&Arc<Statement>| known.is(query, types);
         if let Some(known) = self.young.get(&hash).filter(is_same) {
             return Arc::clone(known);
         }

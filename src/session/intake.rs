@@ -14,7 +14,7 @@ use crate::session::clients::Activity;
 use crate::session::link::Gate;
 use crate::session::requests::{Requests, Taken};
 use crate::session::respond::Trouble;
-use crate::session::survey::{self, Survey};
+use crate::session::survey::{self, Survey, Surveyed};
 use crate::session::worker::Stopping;
 use crate::session::{Batches, Ended, Hold, Phase, Presence, Replay, Session, Skip};
 
@@ -119,7 +119,8 @@ impl Session {
             }
             Survey::Local(local) => self.answer(local, bytes, cx),
             Survey::Terminate => Err(Ended::Client),
-            Survey::Batch(batch) => {
+            Survey::Batch(batch, surveyed) => {
+                self.surveyed = surveyed;
                 let patience = std::mem::replace(&mut self.patience, Patience::Left);
                 match self.acquire(batch, patience, now) {
                     Ok(()) => Ok(Used::Bytes(0)),
@@ -208,7 +209,12 @@ impl Session {
             else {
                 return Ok(Used::Stop(position));
             };
+            let surveyed = match attached.batches {
+                Batches::None => std::mem::take(&mut self.surveyed),
+                Batches::Sent => Surveyed::Nothing,
+            };
             let mut requests = Requests {
+                surveyed,
                 worker: &self.worker,
                 traffic,
                 link: &mut attached.lease,

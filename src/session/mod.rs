@@ -66,6 +66,7 @@ use names::Names;
 use parameters::Parameters;
 use pins::Pins;
 use portals::Portals;
+use survey::Surveyed;
 use worker::Worker;
 
 /// One client that has logged in.
@@ -89,6 +90,8 @@ pub(crate) struct Session {
     patience: Patience,
     detour: Detour,
     hold: Hold,
+    /// What is known of the first message that the next server will get.
+    surveyed: Surveyed,
     phase: Phase,
     policy: Arc<Policy>,
     policy_version: u32,
@@ -254,6 +257,7 @@ impl Session {
             patience: Patience::Left,
             detour: Detour::None,
             hold: Hold::Nothing,
+            surveyed: Surveyed::Nothing,
             phase: Phase::Detached,
         }
     }

@@ -15,7 +15,7 @@ use crate::session::names::Names;
 use crate::session::parameters::Parameters;
 use crate::session::pins::{Pins, Stains};
 use crate::session::portals::Portals;
-use crate::session::survey::{Command, command};
+use crate::session::survey::{Command, Surveyed, command};
 use crate::session::worker::Worker;
 use crate::session::{Replay, Wrote};
 use crate::sql::{Effects, Verdict, settings};
@@ -27,6 +27,8 @@ const OUR_PREFIX: &[u8] = b"pgl_";
 /// Everything that a frame from the client may change.
 #[derive(Debug)]
 pub(super) struct Requests<'a> {
+    /// What is known of the next frame.
+    pub(super) surveyed: Surveyed,
     pub(super) worker: &'a Worker,
     pub(super) traffic: &'a Traffic,
     pub(super) link: &'a mut Link,
@@ -135,7 +137,10 @@ impl Requests<'_> {
     fn query(&mut self, text: &[u8], range: (usize, usize), out: &mut Gather<'_>) {
         self.link.server.statements.set_unnamed(None);
         self.names.forget_unnamed();
-        let verdict = self.worker.classify(text);
+        let verdict = match std::mem::take(&mut self.surveyed) {
+            Surveyed::Query(len, verdict) if len == text.len() => verdict,
+            _ => self.worker.classify(text),
+        };
         if verdict.effects.contains(Effects::DEALLOCATES) && self.deallocate(verdict, text) {
             return;
         }
@@ -165,7 +170,10 @@ impl Requests<'_> {
 
     fn parse(&mut self, parse: Parse<'_>, range: (usize, usize), out: &mut Gather<'_>) {
         self.traffic.client_parses.add(1);
-        let statement = self.worker.intern(parse.query, parse.types);
+        let statement = match std::mem::take(&mut self.surveyed) {
+            Surveyed::Parse(known) if known.is(parse.query, parse.types) => known,
+            _ => self.worker.intern(parse.query, parse.types),
+        };
         let id = statement.id;
         if parse.name.is_empty() {
             self.traffic.server_parses.add(1);

@@ -8,7 +8,7 @@ use crate::protocol::{FrameError, FrontendTag, frame};
 use crate::server::statements::Statement;
 use crate::session::names::Names;
 use crate::session::worker::Worker;
-use crate::sql::{Access, Class, Effects, Why};
+use crate::sql::{Access, Class, Effects, Verdict, Why};
 
 /// A batch that is not complete after this many bytes is routed as it stands, to the primary.
 const HOLD_LIMIT: usize = 32 * 1024;
@@ -22,10 +22,23 @@ pub(super) enum Survey {
     Drop(usize),
     /// Something that we answer ourselves.
     Local(Local),
-    /// Something for a server.
-    Batch(Batch),
+    /// Something for a server, and what is known of its first message.
+    Batch(Batch, Surveyed),
     /// The client leaves.
     Terminate,
+}
+
+/// What a survey has found out about the first message of a batch, so that it need not be found out again when the
+/// message is passed on.
+#[derive(Debug, Default)]
+pub(super) enum Surveyed {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// A Query with a text of this length.
+    Query(usize, Verdict),
+    /// A Parse of this statement.
+    Parse(Arc<Statement>),
 }
 
 /// What can be answered without a server.
@@ -110,11 +123,11 @@ pub(super) fn survey(
     };
     match FrontendTag(header.tag) {
         FrontendTag::QUERY => survey_query(worker, bytes, header.size, inspect_limit),
-        FrontendTag::FUNCTION_CALL => Ok(Survey::Batch(Batch {
-            class: Class::Primary(Why::Write),
-            effects: Effects::WRITES,
-            fingerprint: 0,
-        })),
+        FrontendTag::FUNCTION_CALL => {
+            let class = Class::Primary(Why::Write);
+            let batch = Batch { class, effects: Effects::WRITES, fingerprint: 0 };
+            Ok(Survey::Batch(batch, Surveyed::Nothing))
+        }
         FrontendTag::FLUSH
         | FrontendTag::COPY_DATA
         | FrontendTag::COPY_DONE
@@ -137,7 +150,7 @@ fn survey_query(
     inspect_limit: usize,
 ) -> Result<Survey, FrameError> {
     if size > inspect_limit {
-        return Ok(Survey::Batch(Batch::OPAQUE));
+        return Ok(Survey::Batch(Batch::OPAQUE, Surveyed::Nothing));
     }
     let Some(frame) = bytes.get(..size) else {
         return Ok(Survey::Incomplete);
@@ -150,11 +163,9 @@ fn survey_query(
     if let Some(command) = command(verdict.effects, text) {
         return Ok(Survey::Local(Local::Command(size, command)));
     }
-    Ok(Survey::Batch(Batch {
-        class: verdict.class,
-        effects: verdict.effects,
-        fingerprint: verdict.fingerprint,
-    }))
+    let batch =
+        Batch { class: verdict.class, effects: verdict.effects, fingerprint: verdict.fingerprint };
+    Ok(Survey::Batch(batch, Surveyed::Query(text.len(), verdict)))
 }
 
 /// The command that `text` is, if it only touches what the session keeps.
@@ -177,6 +188,7 @@ pub(super) fn command(effects: Effects, text: &[u8]) -> Option<Command> {
 /// Looks at extended-protocol messages up to the first Sync or Flush, or the first message of another kind.
 fn survey_extended(worker: &Worker, names: &Names, bytes: &[u8]) -> Result<Survey, FrameError> {
     let mut batch = Batch { class: Class::Empty, effects: Effects::empty(), fingerprint: 0 };
+    let mut first = Surveyed::Nothing;
     let mut needs_server = false;
     let mut position = 0;
     loop {
@@ -192,7 +204,11 @@ fn survey_extended(worker: &Worker, names: &Names, bytes: &[u8]) -> Result<Surve
         match FrontendTag(header.tag) {
             FrontendTag::PARSE => {
                 let parse = Parse::read(body)?;
-                join(&mut batch, &worker.intern(parse.query, parse.types));
+                let statement = worker.intern(parse.query, parse.types);
+                join(&mut batch, &statement);
+                if position == header.size {
+                    first = Surveyed::Parse(statement);
+                }
                 needs_server = true;
             }
             FrontendTag::BIND => {
@@ -213,22 +229,22 @@ fn survey_extended(worker: &Worker, names: &Names, bytes: &[u8]) -> Result<Surve
             FrontendTag::SYNC if !needs_server => {
                 return Ok(Survey::Local(Local::Closes(position)));
             }
-            FrontendTag::SYNC => return Ok(Survey::Batch(batch)),
+            FrontendTag::SYNC => return Ok(Survey::Batch(batch, first)),
             FrontendTag::FLUSH => {
                 // More of this batch is to come, and it may write.
                 batch.class = strongest(batch.class, Class::Primary(Why::Utility));
-                return Ok(Survey::Batch(batch));
+                return Ok(Survey::Batch(batch, first));
             }
             FrontendTag::EXECUTE => needs_server = true,
             // A Query in the midst of a batch, and whatever else: rare enough not to be looked at.
-            _ => return Ok(Survey::Batch(Batch::OPAQUE)),
+            _ => return Ok(Survey::Batch(Batch::OPAQUE, Surveyed::Nothing)),
         }
     }
 }
 
 fn incomplete(bytes: &[u8], needed: usize) -> Survey {
     if bytes.len() > HOLD_LIMIT || needed > HOLD_LIMIT {
-        Survey::Batch(Batch::OPAQUE)
+        Survey::Batch(Batch::OPAQUE, Surveyed::Nothing)
     } else {
         Survey::Incomplete
     }
