@@ -105,6 +105,11 @@
 //!   that just vanishes has them cancelled.
 //! * **Startup parameters are tried on a server once per kind of client** (`session::welcome`): only PostgreSQL knows
 //!   what it makes of `DateStyle=ISO`, and a bad value must fail the log-in in its own words.
+//! * **A batch that is flushed before its Sync goes to the primary:** what follows in it may write.
+//! * **Who a session is must be settled first:** a server that has to change role or session user is asked before the
+//!   statement is sent; all other settings travel in the same packet.
+//! * **The SCRAM client is our own,** because logging in with a client's key instead of a password needs one; it keeps
+//!   derived keys, so that a log-in to a server does not cost thousands of hash rounds on a worker.
 //! * **serde is not used for the configuration:** it stops at the first error, and an operator must see all of them.
 
 pub mod clock;
