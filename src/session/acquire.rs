@@ -148,7 +148,7 @@ impl Session {
         for _ in 0..DEAD_SERVERS {
             match pool.checkout(self.worker.id, now).map_err(Trouble::NoServer)? {
                 Checkout::Ready(lease) => {
-                    if let Some(lease) = revived(&self.worker, lease, self.check_delay()) {
+                    if let Some(lease) = revived(&self.worker, lease, self.check_delay(), now) {
                         self.attach(lease, node, reason, (now, now));
                         return Ok(());
                     }
@@ -188,7 +188,7 @@ impl Session {
             }
             Poll::Ready(Ok(lease)) => {
                 self.phase = Phase::Detached;
-                match revived(&self.worker, lease, self.check_delay()) {
+                match revived(&self.worker, lease, self.check_delay(), now) {
                     Some(lease) => self.attach(lease, node, reason, (since, now)),
                     None => self
                         .check_out(node, reason, now)
@@ -358,8 +358,8 @@ pub(super) fn revived(
     worker: &Worker,
     mut lease: Lease<Box<Link>>,
     check_delay: std::time::Duration,
+    now: Mono,
 ) -> Option<Lease<Box<Link>>> {
-    let now = worker.now();
     let server = &mut lease.server;
     if WorkerId(server.home) != worker.id {
         if server.stream.rehome().is_err() {

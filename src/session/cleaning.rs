@@ -21,10 +21,7 @@ pub(super) fn abandon(worker: &Rc<Worker>, client: &Rc<Client>, attached: Attach
     let is_at_rest = lease.machine.owes_nothing()
         && !lease.machine.is_in_doubt()
         && lease.machine.at_boundary()
-        && lease.passing.to_server == 0
-        && lease.passing.from_server == 0
-        && lease.partial.is_empty()
-        && lease.to_server.is_empty();
+        && lease.is_still();
     if is_at_rest && client.cancelling.get() == Cancelling::No {
         clean(worker, lease, client.backend.policy().timeouts.server_reset_timeout);
         return;

@@ -96,8 +96,13 @@ impl Link {
     /// Whether the server is where any client could take it over: nothing owed, nothing in transit.
     #[inline]
     pub(crate) fn is_settled(&self) -> bool {
-        self.machine.is_settled()
-            && self.passing.to_server == 0
+        self.machine.is_settled() && self.is_still()
+    }
+
+    /// Whether no byte is on its way, and no message half sent.
+    #[inline]
+    pub(crate) fn is_still(&self) -> bool {
+        self.passing.to_server == 0
             && self.passing.from_server == 0
             && self.partial.is_empty()
             && self.to_server.is_empty()

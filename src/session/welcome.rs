@@ -117,7 +117,7 @@ async fn any_server(
             Err(error) => Err(error),
         };
         match leased {
-            Ok(lease) => match revived(worker, lease, Duration::ZERO) {
+            Ok(lease) => match revived(worker, lease, Duration::ZERO, worker.now()) {
                 Some(lease) => return Ok(lease),
                 None => trouble = Trouble::ServerLost,
             },

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Scene, Show};
+use super::{Column, Scene, Show};
 use crate::admin::period;
 use crate::admin::table::{Cell, Row, int, text};
 use crate::telemetry::{Distribution, Totals};
@@ -42,41 +42,29 @@ pub(in crate::admin) const STATS: Show = Show {
     },
 };
 
+/// What is counted, with PgBouncer's names.
+const COUNTS: &[Column] = &[
+    text("database"),
+    int("server_assignment_count"),
+    int("xact_count"),
+    int("query_count"),
+    int("bytes_received"),
+    int("bytes_sent"),
+    int("xact_time"),
+    int("query_time"),
+    int("wait_time"),
+    int("client_parse_count"),
+    int("server_parse_count"),
+    int("bind_count"),
+];
+
 /// Since the start.
-pub(in crate::admin) const STATS_TOTALS: Show = Show {
-    columns: &[
-        text("database"),
-        int("server_assignment_count"),
-        int("xact_count"),
-        int("query_count"),
-        int("bytes_received"),
-        int("bytes_sent"),
-        int("xact_time"),
-        int("query_time"),
-        int("wait_time"),
-        int("client_parse_count"),
-        int("server_parse_count"),
-        int("bind_count"),
-    ],
-    rows: |scene| rows(scene, |total, _, _| totals(total).collect()),
-};
+pub(in crate::admin) const STATS_TOTALS: Show =
+    Show { columns: COUNTS, rows: |scene| rows(scene, |total, _, _| totals(total).collect()) };
 
 /// Over the last period.
 pub(in crate::admin) const STATS_AVERAGES: Show = Show {
-    columns: &[
-        text("database"),
-        int("server_assignment_count"),
-        int("xact_count"),
-        int("query_count"),
-        int("bytes_received"),
-        int("bytes_sent"),
-        int("xact_time"),
-        int("query_time"),
-        int("wait_time"),
-        int("client_parse_count"),
-        int("server_parse_count"),
-        int("bind_count"),
-    ],
+    columns: COUNTS,
     rows: |scene| rows(scene, |_, done, length| averages(done, length).collect()),
 };
 
