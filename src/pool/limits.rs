@@ -22,6 +22,19 @@ pub struct Limits {
     pub login_retry: Duration,
     /// An idle connection above `min` is closed after this time; zero: never.
     pub idle_timeout: Duration,
+    /// Which idle connection is lent next.
+    pub order: Order,
+}
+
+/// Which idle connection is lent next. Either way those of the caller's worker go first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// The one that came back last.
+    #[default]
+    Newest,
+    /// The one that has been idle for the longest time: no caller gets the same one twice in a row while there is
+    /// another. What a session has left behind shows at once.
+    Oldest,
 }
 
 impl Default for Limits {
@@ -35,6 +48,7 @@ impl Default for Limits {
             max_waiting: 0,
             login_retry: Duration::from_secs(1),
             idle_timeout: Duration::from_mins(10),
+            order: Order::Newest,
         }
     }
 }

@@ -5,7 +5,8 @@
 //! its [`Connector`] to open and to close connections, always outside the lock.
 //!
 //! The rules:
-//! * A free connection goes to the caller at once, the most recently used one of the caller's worker first.
+//! * A free connection goes to the caller at once, the most recently used one of the caller's worker first (or the
+//!   least recently used one: [`Order`]).
 //! * Who finds none waits in line. A connection that comes back is handed directly to the oldest waiter (or to
 //!   one of the releasing worker that came at most `LOCAL_WINDOW` places later), so no newcomer overtakes.
 //! * While more clients wait than connects are in flight, and the limits leave room, connects are started.
@@ -36,7 +37,7 @@ use parking_lot::Mutex;
 pub use self::budget::Budget;
 pub use self::error::WaitError;
 pub use self::lease::{Lease, Permit};
-pub use self::limits::Limits;
+pub use self::limits::{Limits, Order};
 pub use self::stats::{Snapshot, Status, Totals};
 pub use self::ticket::Ticket;
 

@@ -12,7 +12,7 @@ use std::task::Waker;
 
 use super::budget::{Claim, Queued};
 use super::line::Line;
-use super::{Closing, Limits, Pooled, Status, Totals, WaitError, WorkerId};
+use super::{Closing, Limits, Order, Pooled, Status, Totals, WaitError, WorkerId};
 use crate::clock::Mono;
 
 /// A connection and the generation of the configuration it was opened under.
@@ -296,10 +296,13 @@ impl<C: Pooled> State<C> {
         self.status == Status::Running && !self.queue.is_empty()
     }
 
-    /// The newest idle connection of `worker`, else the newest of all; it is then busy.
+    /// The next idle connection of `worker`, else the next of all; it is then busy.
     fn take_idle(&mut self, worker: WorkerId) -> Option<Held<C>> {
-        let local = self.idle.last_of(worker);
-        let key = local.or_else(|| self.idle.last())?;
+        let (local, any) = match self.limits.order {
+            Order::Newest => (self.idle.last_of(worker), self.idle.last()),
+            Order::Oldest => (self.idle.first_of(worker), self.idle.first()),
+        };
+        let key = local.or(any)?;
         self.totals.moved += u64::from(local.is_none());
         let idle = self.idle.remove(key)?;
         self.busy += 1;

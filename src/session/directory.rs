@@ -13,8 +13,8 @@ use parking_lot::Mutex;
 use crate::auth::{Credential, MockKey, Secret};
 use crate::clock::Clock;
 use crate::cluster::Cluster;
-use crate::config::{AuthMethod, Config, Database, PoolSize, User};
-use crate::pool::{Budget, Connector, Limits, Permit, Pool, WorkerId};
+use crate::config::{AuthMethod, Config, Database, PoolSize, ServerOrder, User};
+use crate::pool::{Budget, Connector, Limits, Order, Permit, Pool, WorkerId};
 use crate::protocol::Version;
 use crate::server::{Endpoint, Target};
 use crate::session::backend::{Backend, Parts, Policy};
@@ -337,6 +337,10 @@ fn limits(config: &Config, size: PoolSize) -> Limits {
         max_waiting: 0,
         login_retry: config.pool.server_login_retry,
         idle_timeout: config.pool.server_idle_timeout.unwrap_or_default(),
+        order: match config.pool.server_order {
+            ServerOrder::Newest => Order::Newest,
+            ServerOrder::Oldest => Order::Oldest,
+        },
     }
 }
 

@@ -35,6 +35,9 @@ section! {
         max_user_connections: Option<usize>, CountOrUnlimited, None, Reload;
         /// Log-ins to one node that may be under way at once, so that a storm of clients is not a storm of log-ins.
         max_concurrent_connects: usize, CountAboveZero, 4, Reload;
+        /// Which idle server connection a client gets: "newest" (the one used last, so that few stay busy and the others
+        /// can close) or "oldest" (each in turn, so that all are used alike).
+        server_order: ServerOrder, Keyword, ServerOrder::Newest, Reload;
         /// Pause before a node that could not be logged in to is tried again.
         server_login_retry: Duration, Time, Duration::from_secs(1), Reload;
     }
@@ -93,6 +96,16 @@ keywords! {
         Transaction = "transaction",
         /// When the client leaves.
         Session = "session",
+    }
+}
+
+keywords! {
+    /// Which idle server connection a client gets.
+    ServerOrder {
+        /// The one that was used last.
+        Newest = "newest",
+        /// The one that has been idle for the longest time.
+        Oldest = "oldest",
     }
 }
 

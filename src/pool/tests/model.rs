@@ -85,6 +85,7 @@ impl World {
             max_waiting: 8,
             login_retry: RETRY,
             idle_timeout: ms(90),
+            order: Order::Newest,
         };
         let budgets = vec![Budget::new(5), Budget::new(4)];
         // The first two pools share a user, all share a database.

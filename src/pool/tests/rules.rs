@@ -55,6 +55,17 @@ fn most_recently_used_connection_goes_first() {
 }
 
 #[test]
+fn nobody_gets_the_same_connection_twice_in_a_row_in_the_order_of_the_oldest() {
+    let oldest = Limits { order: Order::Oldest, ..limits(3) };
+    let rig = Rig::with_idle(oldest, 3, at(0));
+    for expected in [1, 2, 3, 1, 2, 3, 1] {
+        let lease = rig.ready(A, at(1));
+        assert_eq!(lease.id, expected);
+        lease.put_back(at(1));
+    }
+}
+
+#[test]
 fn waiters_are_served_in_order_of_arrival() {
     let mut rig = Rig::new(limits(1));
     let mut lease = rig.connect_one(A, at(0));
