@@ -34,6 +34,8 @@ fetch:
 	@scripts/postgres.sh tools >/dev/null || echo 'the tests with psql and pgbench will be skipped'
 	@scripts/drivers.sh python >/dev/null || echo 'the tests with psycopg will be skipped'
 	@scripts/drivers.sh node >/dev/null || echo 'the tests with node-postgres will be skipped'
+	@scripts/drivers.sh parser >/dev/null || echo 'the tests with the parser of PostgreSQL will be skipped'
+	@scripts/regress.sh get >/dev/null || echo 'the tests with the regression suite of PostgreSQL will be skipped'
 
 check: lint doc
 

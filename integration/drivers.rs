@@ -165,7 +165,7 @@ async fn run(command: &mut Command) {
 }
 
 /// The driver of a language, from its registry; `None`, with a printed reason, when it is not to be had.
-async fn driver(language: &str) -> Option<PathBuf> {
+pub(crate) async fn driver(language: &str) -> Option<PathBuf> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/drivers.sh");
     let mut command = Command::new(script);
     let output = command.arg(language).env("PGLAGOON_LOCAL", store()).output().await.unwrap();

@@ -3,12 +3,14 @@
 #
 #   drivers.sh python   print a Python that has psycopg
 #   drivers.sh node     print the directory of modules that holds node-postgres
+#   drivers.sh parser   print a Python that has pglast: PostgreSQL's own parser, of version 18
 #
 # They are kept in $PGLAGOON_LOCAL, by default .local beside this directory, which git ignores.
 set -eu
 
 psycopg=3.3.9
 node_postgres=8.23.1
+pglast=8.8
 
 store=${PGLAGOON_LOCAL:-$(cd "$(dirname "$0")/.." && pwd)/.local}
 mkdir -p "$store"
@@ -38,10 +40,17 @@ make_once() {
 python_in() {
     # Not a virtual environment: those know their own path, and need a package that Debian leaves out.
     python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore \
-        --target "$1/modules" "psycopg[binary]==$psycopg"
+        --target "$1/modules" "$2"
     printf '#!/bin/sh\nPYTHONPATH="$(dirname "$0")/modules" exec python3 "$@"\n' >"$1/python"
     chmod +x "$1/python"
-    "$1/python" -c 'import psycopg'
+}
+
+psycopg_in() {
+    python_in "$1" "psycopg[binary]==$psycopg" && "$1/python" -c 'import psycopg'
+}
+
+parser_in() {
+    python_in "$1" "pglast==$pglast" && "$1/python" -c 'import pglast.parser'
 }
 
 node_in() {
@@ -52,7 +61,7 @@ node_in() {
 case ${1:-} in
     python)
         need python3 python3 python3-pip
-        make_once "$store/python-$psycopg" python_in
+        make_once "$store/python-$psycopg" psycopg_in
         echo "$store/python-$psycopg/python"
         ;;
     node)
@@ -60,8 +69,13 @@ case ${1:-} in
         make_once "$store/node-$node_postgres" node_in
         echo "$store/node-$node_postgres/node_modules"
         ;;
+    parser)
+        need python3 python3 python3-pip
+        make_once "$store/parser-$pglast" parser_in
+        echo "$store/parser-$pglast/python"
+        ;;
     *)
-        sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
+        sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
         exit 64
         ;;
 esac
