@@ -13,7 +13,7 @@ use pglagoon::clock::Mono;
 use pglagoon::pool::{Checkout, Connector, Limits, Permit, Pool, Pooled, WorkerId};
 use pglagoon::protocol::{TransactionStatus, backend, frame};
 use pglagoon::session::Rehearsal;
-use pglagoon::sql::{Catalog, Classifier};
+use pglagoon::sql::{Classifier, LiveCatalog};
 
 /// What `pgbench -S` sends, up to the literal.
 const SELECT: &str = "SELECT abalance FROM pgbench_accounts WHERE aid = ";
@@ -80,7 +80,7 @@ fn machine(criterion: &mut Criterion) {
 }
 
 fn classification(criterion: &mut Criterion) {
-    let catalog = Catalog::builtin();
+    let catalog = LiveCatalog::default();
     let mut classifier = Classifier::new(4096);
     let mut group = criterion.benchmark_group("classify");
     group.bench_function("same text", |bencher| {

@@ -2,7 +2,7 @@
 
 use pglagoon::{
     demo::Node,
-    sql::{Catalog, Class, Classifier},
+    sql::{Class, Classifier, LiveCatalog},
 };
 use tokio_postgres::{Client, SimpleQueryMessage};
 
@@ -47,7 +47,7 @@ const EVER_DIFFERENT: &[&str] = &[
 ];
 
 fn is_read(classifier: &mut Classifier, sql: &str) -> bool {
-    classifier.classify(sql.as_bytes(), &Catalog::builtin()).class == Class::Read
+    classifier.classify(sql.as_bytes(), &LiveCatalog::default()).class == Class::Read
 }
 
 async fn rows(node: &Node, sql: &str) -> Vec<[String; 2]> {

@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, path::PathBuf, process::Stdio};
 
-use pglagoon::sql::{Catalog, Class, Classifier};
+use pglagoon::sql::{Class, Classifier, LiveCatalog};
 use serde_json::Value;
 use tokio::{io::AsyncWriteExt as _, process::Command};
 
@@ -59,14 +59,14 @@ async fn parse(python: PathBuf, statements: &[String]) -> Vec<Value> {
 /// Judges trees by their grammar. Names it takes for what the classifier takes them for.
 struct Oracle {
     classifier: Classifier,
-    catalog: Catalog,
+    catalog: LiveCatalog,
     /// The common table expressions that the current place may refer to.
     visible: Vec<String>,
 }
 
 impl Default for Oracle {
     fn default() -> Self {
-        let (classifier, catalog) = (Classifier::new(4096), Catalog::builtin());
+        let (classifier, catalog) = (Classifier::new(4096), LiveCatalog::default());
         Self { classifier, catalog, visible: Vec::new() }
     }
 }

@@ -37,6 +37,7 @@ use self::tracker::Tracker;
 use self::waiting::{Arrival, Waiters};
 use crate::clock::{Clock, Mono};
 use crate::config::{Database, Routing};
+use crate::sql::{Catalog, LiveCatalog};
 
 /// How often nodes are polled while a read waits for a replica to catch up.
 const WAITING_PAUSE: Duration = Duration::from_millis(1);
@@ -58,6 +59,7 @@ pub struct Cluster {
     hot_until: AtomicU64,
     tracker: Mutex<Tracker>,
     waiters: Mutex<Waiters>,
+    catalog: LiveCatalog,
     /// Tells the monitor that a deadline was added which passes before all others.
     deadline_added: Notify,
 }
@@ -84,6 +86,7 @@ impl Cluster {
             hot_until: AtomicU64::new(0),
             tracker: Mutex::new(tracker),
             waiters: Mutex::default(),
+            catalog: LiveCatalog::new(Catalog::builtin(), rand::random()),
             deadline_added: Notify::new(),
         }
     }
@@ -91,6 +94,12 @@ impl Cluster {
     /// The configured database that this is the cluster of.
     pub fn database(&self) -> &str {
         &self.database
+    }
+
+    /// What the names in the database's texts stand for.
+    #[inline]
+    pub fn catalog(&self) -> &LiveCatalog {
+        &self.catalog
     }
 
     /// All nodes, the primary first.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 
 use crate::protocol::frontend::{self, Object};
-use crate::sql::Verdict;
+use crate::sql::{LiveCatalog, Verdict};
 
 /// Tells statements apart: equal ids mean equal text and parameter types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,6 +21,10 @@ pub struct Statement {
     pub query: Box<[u8]>,
     /// Its parameter types as they stand in Parse: OID 0 and an explicit OID are different statements.
     pub types: Box<[u8]>,
+    /// The database that its text is about: the same text is another statement elsewhere.
+    pub origin: u64,
+    /// The edition of the catalog that the verdict rests on.
+    pub edition: u64,
     /// What it does.
     pub verdict: Verdict,
 }
@@ -30,6 +34,12 @@ impl Statement {
     #[inline]
     pub fn is(&self, query: &[u8], types: &[u8]) -> bool {
         *self.query == *query && *self.types == *types
+    }
+
+    /// The same statement after its database's catalog has changed.
+    fn renewed(&self, edition: u64, verdict: Verdict) -> Self {
+        let Self { id, origin, ref query, ref types, .. } = *self;
+        Self { id, query: query.clone(), types: types.clone(), origin, edition, verdict }
     }
 }
 
@@ -224,51 +234,53 @@ impl Interner {
         }
     }
 
-    /// The statement with this text and these parameter types; `classify` is asked about a new one.
+    /// The statement with this text and these parameter types; `classify` is asked about one that is new, or new to
+    /// this edition of its database's catalog.
     pub fn intern(
         &mut self,
-        query: &[u8],
-        types: &[u8],
+        (query, types): (&[u8], &[u8]),
+        catalog: &LiveCatalog,
         classify: impl FnOnce(&[u8]) -> Verdict,
     ) -> Arc<Statement> {
         use std::hash::{BuildHasher, Hasher};
         let mut hasher = self.hasher.build_hasher();
         hasher.write(query);
         hasher.write(types);
+        let (origin, edition) = (catalog.origin(), catalog.edition());
+        hasher.write_u64(origin);
         let hash = hasher.finish();
-        let is_same = |known: &&Arc<Statement>| known.is(query, types);
-        if let Some(known) = self.young.get(&hash).filter(is_same) {
+        let is_same = |known: &&Arc<Statement>| known.origin == origin && known.is(query, types);
+        let young = self.young.get(&hash).filter(is_same);
+        if let Some(known) = young.filter(|known| known.edition == edition) {
             return Arc::clone(known);
         }
-        let statement = self.old.get(&hash).filter(is_same).map_or_else(
-            || {
+        let statement = match young.or_else(|| self.old.get(&hash).filter(is_same)) {
+            Some(known) if known.edition == edition => Arc::clone(known),
+            Some(known) => Arc::new(known.renewed(edition, classify(query))),
+            None => {
                 let id = self.ids.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 Arc::new(Statement {
                     id: StatementId(id),
                     query: query.into(),
                     types: types.into(),
+                    origin,
+                    edition,
                     verdict: classify(query),
                 })
-            },
-            Arc::clone,
-        );
+            }
+        };
         if self.young.len() >= self.limit {
             self.old = std::mem::take(&mut self.young);
         }
         self.young.insert(hash, Arc::clone(&statement));
         statement
     }
-
-    /// Forgets every statement, because what their classes rest on has changed.
-    pub fn clear(&mut self) {
-        self.young.clear();
-        self.old.clear();
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sql::{Catalog, Class, Effects, Tables};
 
     fn id(n: u64) -> StatementId {
         StatementId(n)
@@ -292,6 +304,27 @@ mod tests {
         statements.confirm(id(1));
         statements.forget(id(1));
         assert_eq!(statements.name(id(1)), Some(name));
+    }
+
+    #[test]
+    fn a_statement_keeps_its_identity_when_its_verdict_may_change() {
+        let verdict = |fingerprint| Verdict {
+            class: Class::Read,
+            effects: Effects::empty(),
+            fingerprint,
+            tables: Tables::NONE,
+        };
+        let mut interner = Interner::new(8, Arc::default());
+        let catalog = LiveCatalog::new(Catalog::builtin(), 7);
+        let text = (b"select 1".as_slice(), b"".as_slice());
+        let first = interner.intern(text, &catalog, |_| verdict(1));
+        let same = interner.intern(text, &catalog, |_| verdict(2));
+        assert!(Arc::ptr_eq(&first, &same));
+        catalog.publish(Catalog::builtin());
+        let renewed = interner.intern(text, &catalog, |_| verdict(3));
+        assert_eq!((renewed.id, renewed.verdict.fingerprint), (first.id, 3));
+        let elsewhere = LiveCatalog::new(Catalog::builtin(), 9);
+        assert_ne!(interner.intern(text, &elsewhere, |_| verdict(4)).id, first.id);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::session::clients::Activity;
 use crate::session::link::Gate;
 use crate::session::requests::{Requests, Taken};
 use crate::session::respond::Trouble;
-use crate::session::survey::{self, Survey, Surveyed};
+use crate::session::survey::{self, Knowledge, Survey, Surveyed};
 use crate::session::worker::Stopping;
 use crate::session::{Batches, Ended, Hold, Phase, Presence, Replay, Session, Skip};
 
@@ -67,6 +67,7 @@ impl Session {
         cx: &mut Context<'_>,
         now: Mono,
     ) -> Result<usize, Ended> {
+        self.follow_catalog();
         let mut position = 0;
         while position < bytes.len() {
             let rest = bytes.get(position..).unwrap_or_default();
@@ -96,6 +97,17 @@ impl Session {
         Ok(position)
     }
 
+    /// What the client has prepared is judged anew when the catalog has changed.
+    #[inline]
+    fn follow_catalog(&mut self) {
+        let catalog = self.client.backend.cluster.catalog();
+        let edition = catalog.edition();
+        if self.edition != edition {
+            self.edition = edition;
+            self.names.renew(|old| self.worker.intern(&old.query, &old.types, catalog));
+        }
+    }
+
     /// The client has no server: what is it that it sends?
     pub(super) fn take_detached(
         &mut self,
@@ -107,7 +119,9 @@ impl Session {
             return Err(self.dismiss(&Trouble::Shutdown, cx));
         }
         let limit = self.policy.limits.max_statement_inspect;
-        let survey = match survey::survey(&self.worker, &self.names, bytes, limit) {
+        let catalog = self.client.backend.cluster.catalog();
+        let knowledge = Knowledge { names: &self.names, catalog };
+        let survey = match survey::survey(&self.worker, &knowledge, bytes, limit) {
             Ok(survey) => survey,
             Err(error) => return Err(self.dismiss(&Trouble::Protocol(error.to_string()), cx)),
         };
@@ -216,6 +230,7 @@ impl Session {
             let mut requests = Requests {
                 surveyed,
                 worker: &self.worker,
+                catalog: self.client.backend.cluster.catalog(),
                 traffic,
                 link: &mut attached.lease,
                 names: &mut self.names,

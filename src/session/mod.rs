@@ -95,6 +95,8 @@ pub(crate) struct Session {
     phase: Phase,
     policy: Arc<Policy>,
     policy_version: u32,
+    /// The edition of the catalog that the verdicts on prepared statements rest on.
+    edition: u64,
 }
 
 /// Whether `input` is worth another look without more bytes.
@@ -241,6 +243,7 @@ impl Session {
         let policy_version = client.backend.policy_version();
         Self {
             worker: Rc::clone(worker),
+            edition: client.backend.cluster.catalog().edition(),
             policy: client.backend.policy(),
             policy_version,
             client,

@@ -90,6 +90,15 @@ impl Names {
         }
     }
 
+    /// Puts what `renew` makes of it in the place of every statement.
+    pub(crate) fn renew(&mut self, renew: impl Fn(&Statement) -> Arc<Statement>) {
+        let named = self.named.iter_mut().flat_map(|named| named.values_mut());
+        let pending = self.pending.iter_mut().filter_map(|(_, statement)| statement.as_mut());
+        for statement in named.chain(&mut self.unnamed).chain(pending) {
+            *statement = renew(statement);
+        }
+    }
+
     /// DISCARD ALL or DEALLOCATE ALL: every name is free again.
     pub(crate) fn clear(&mut self) {
         self.named = None;
@@ -132,14 +141,17 @@ fn weight(name: &[u8], statement: &Statement) -> usize {
 mod tests {
     use super::*;
     use crate::server::statements::{Interner, StatementId};
-    use crate::sql::{Class, Effects, Verdict};
+    use crate::sql::{Class, Effects, LiveCatalog, Tables, Verdict};
 
     fn statement(text: &[u8]) -> Arc<Statement> {
-        Interner::new(8, Arc::default()).intern(text, &[0, 0], |_| Verdict {
+        let verdict = Verdict {
             class: Class::Read,
             effects: Effects::empty(),
             fingerprint: 0,
-        })
+            tables: Tables::NONE,
+        };
+        let catalog = LiveCatalog::default();
+        Interner::new(8, Arc::default()).intern((text, &[0, 0]), &catalog, |_| verdict)
     }
 
     fn id(names: &Names, name: &[u8]) -> Option<StatementId> {

@@ -106,13 +106,19 @@ impl Stains {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sql::Tables;
 
     #[test]
     fn effects_pin_with_a_reason() {
         assert_eq!(Pins::of(Effects::TEMP | Effects::DDL).reason(), "temporary_table");
         assert_eq!(Pins::of(Effects::WRITES | Effects::MULTI), Pins::empty());
         let of = |effects, why| {
-            Stains::of(Verdict { class: Class::Primary(why), effects, fingerprint: 0 })
+            Stains::of(Verdict {
+                class: Class::Primary(why),
+                effects,
+                fingerprint: 0,
+                tables: Tables::ALL,
+            })
         };
         assert_eq!(of(Effects::OPAQUE, Why::Utility), Stains::SESSION);
         assert_eq!(of(Effects::LOADS, Why::Utility), Stains::FOREVER);

@@ -18,7 +18,7 @@ use crate::session::portals::Portals;
 use crate::session::survey::{Command, Surveyed, command};
 use crate::session::worker::Worker;
 use crate::session::{Replay, Wrote};
-use crate::sql::{Effects, Verdict, settings};
+use crate::sql::{Effects, LiveCatalog, Verdict, settings};
 use crate::telemetry::Traffic;
 
 /// Statement names that a client must not use as they are: they might be ours on the server.
@@ -30,6 +30,7 @@ pub(super) struct Requests<'a> {
     /// What is known of the next frame.
     pub(super) surveyed: Surveyed,
     pub(super) worker: &'a Worker,
+    pub(super) catalog: &'a LiveCatalog,
     pub(super) traffic: &'a Traffic,
     pub(super) link: &'a mut Link,
     pub(super) names: &'a mut Names,
@@ -139,7 +140,7 @@ impl Requests<'_> {
         self.names.forget_unnamed();
         let verdict = match std::mem::take(&mut self.surveyed) {
             Surveyed::Query(len, verdict) if len == text.len() => verdict,
-            _ => self.worker.classify(text),
+            _ => self.worker.classify(text, self.catalog),
         };
         if verdict.effects.contains(Effects::DEALLOCATES) && self.deallocate(verdict, text) {
             return;
@@ -172,7 +173,7 @@ impl Requests<'_> {
         self.traffic.client_parses.add(1);
         let statement = match std::mem::take(&mut self.surveyed) {
             Surveyed::Parse(known) if known.is(parse.query, parse.types) => known,
-            _ => self.worker.intern(parse.query, parse.types),
+            _ => self.worker.intern(parse.query, parse.types, self.catalog),
         };
         let id = statement.id;
         if parse.name.is_empty() {

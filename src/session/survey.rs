@@ -8,7 +8,7 @@ use crate::protocol::{FrameError, FrontendTag, frame};
 use crate::server::statements::Statement;
 use crate::session::names::Names;
 use crate::session::worker::Worker;
-use crate::sql::{Access, Class, Effects, Verdict, Why};
+use crate::sql::{Access, Class, Effects, LiveCatalog, Tables, Verdict, Why};
 
 /// A batch that is not complete after this many bytes is routed as it stands, to the primary.
 const HOLD_LIMIT: usize = 32 * 1024;
@@ -39,6 +39,13 @@ pub(super) enum Surveyed {
     Query(usize, Verdict),
     /// A Parse of this statement.
     Parse(Arc<Statement>),
+}
+
+/// What the texts and names that a client sends stand for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Knowledge<'a> {
+    pub(super) names: &'a Names,
+    pub(super) catalog: &'a LiveCatalog,
 }
 
 /// What can be answered without a server.
@@ -72,21 +79,39 @@ pub(super) struct Batch {
     pub(super) effects: Effects,
     /// The fingerprint of its first statement.
     pub(super) fingerprint: u64,
+    /// The tables of all its statements: see [`Verdict::tables`].
+    pub(super) tables: Tables,
 }
 
 impl Batch {
+    /// A batch of no statement.
+    const EMPTY: Self = Self {
+        class: Class::Empty,
+        effects: Effects::empty(),
+        fingerprint: 0,
+        tables: Tables::NONE,
+    };
+
     /// A batch of which nothing is known.
     pub(super) const OPAQUE: Self = Self {
         class: Class::Primary(Why::TooLong),
         effects: Effects::OPAQUE.union(Effects::WRITES),
         fingerprint: 0,
+        tables: Tables::ALL,
     };
 
-    fn join(&mut self, class: Class, effects: Effects, fingerprint: u64) {
-        self.class = strongest(self.class, class);
-        self.effects |= effects;
+    /// A batch of this one statement.
+    const fn of(verdict: Verdict) -> Self {
+        let Verdict { class, effects, fingerprint, tables } = verdict;
+        Self { class, effects, fingerprint, tables }
+    }
+
+    fn join(&mut self, verdict: Verdict) {
+        self.class = strongest(self.class, verdict.class);
+        self.effects |= verdict.effects;
+        self.tables = self.tables.union(verdict.tables);
         if self.fingerprint == 0 {
-            self.fingerprint = fingerprint;
+            self.fingerprint = verdict.fingerprint;
         }
     }
 }
@@ -114,7 +139,7 @@ fn strongest(first: Class, second: Class) -> Class {
 /// The bytes cannot be frames.
 pub(super) fn survey(
     worker: &Worker,
-    names: &Names,
+    knowledge: &Knowledge<'_>,
     bytes: &[u8],
     inspect_limit: usize,
 ) -> Result<Survey, FrameError> {
@@ -122,10 +147,11 @@ pub(super) fn survey(
         return Ok(Survey::Incomplete);
     };
     match FrontendTag(header.tag) {
-        FrontendTag::QUERY => survey_query(worker, bytes, header.size, inspect_limit),
+        FrontendTag::QUERY => survey_query(worker, knowledge, (bytes, header.size), inspect_limit),
         FrontendTag::FUNCTION_CALL => {
             let class = Class::Primary(Why::Write);
-            let batch = Batch { class, effects: Effects::WRITES, fingerprint: 0 };
+            let effects = Effects::WRITES;
+            let batch = Batch { class, effects, ..Batch::OPAQUE };
             Ok(Survey::Batch(batch, Surveyed::Nothing))
         }
         FrontendTag::FLUSH
@@ -138,15 +164,15 @@ pub(super) fn survey(
         | FrontendTag::BIND
         | FrontendTag::DESCRIBE
         | FrontendTag::EXECUTE
-        | FrontendTag::CLOSE => survey_extended(worker, names, bytes),
+        | FrontendTag::CLOSE => survey_extended(worker, knowledge, bytes),
         _ => Err(FrameError::Format),
     }
 }
 
 fn survey_query(
     worker: &Worker,
-    bytes: &[u8],
-    size: usize,
+    knowledge: &Knowledge<'_>,
+    (bytes, size): (&[u8], usize),
     inspect_limit: usize,
 ) -> Result<Survey, FrameError> {
     if size > inspect_limit {
@@ -156,16 +182,14 @@ fn survey_query(
         return Ok(Survey::Incomplete);
     };
     let text = frontend::query_text(frontend::body(frame))?;
-    let verdict = worker.classify(text);
+    let verdict = worker.classify(text, knowledge.catalog);
     if verdict.class == Class::Empty {
         return Ok(Survey::Local(Local::EmptyQuery(size)));
     }
     if let Some(command) = command(verdict.effects, text) {
         return Ok(Survey::Local(Local::Command(size, command)));
     }
-    let batch =
-        Batch { class: verdict.class, effects: verdict.effects, fingerprint: verdict.fingerprint };
-    Ok(Survey::Batch(batch, Surveyed::Query(text.len(), verdict)))
+    Ok(Survey::Batch(Batch::of(verdict), Surveyed::Query(text.len(), verdict)))
 }
 
 /// The command that `text` is, if it only touches what the session keeps.
@@ -186,8 +210,12 @@ pub(super) fn command(effects: Effects, text: &[u8]) -> Option<Command> {
 }
 
 /// Looks at extended-protocol messages up to the first Sync or Flush, or the first message of another kind.
-fn survey_extended(worker: &Worker, names: &Names, bytes: &[u8]) -> Result<Survey, FrameError> {
-    let mut batch = Batch { class: Class::Empty, effects: Effects::empty(), fingerprint: 0 };
+fn survey_extended(
+    worker: &Worker,
+    knowledge: &Knowledge<'_>,
+    bytes: &[u8],
+) -> Result<Survey, FrameError> {
+    let mut batch = Batch::EMPTY;
     let mut first = Surveyed::Nothing;
     let mut needs_server = false;
     let mut position = 0;
@@ -204,21 +232,21 @@ fn survey_extended(worker: &Worker, names: &Names, bytes: &[u8]) -> Result<Surve
         match FrontendTag(header.tag) {
             FrontendTag::PARSE => {
                 let parse = Parse::read(body)?;
-                let statement = worker.intern(parse.query, parse.types);
-                join(&mut batch, &statement);
+                let statement = worker.intern(parse.query, parse.types, knowledge.catalog);
+                batch.join(statement.verdict);
                 if position == header.size {
                     first = Surveyed::Parse(statement);
                 }
                 needs_server = true;
             }
             FrontendTag::BIND => {
-                join_named(&mut batch, names, Bind::read(body)?.statement);
+                join_named(&mut batch, knowledge.names, Bind::read(body)?.statement);
                 needs_server = true;
             }
             FrontendTag::DESCRIBE => {
                 let described = Named::read(body)?;
                 if described.object == Object::Statement {
-                    join_named(&mut batch, names, described.name);
+                    join_named(&mut batch, knowledge.names, described.name);
                 }
                 needs_server = true;
             }
@@ -250,15 +278,10 @@ fn incomplete(bytes: &[u8], needed: usize) -> Survey {
     }
 }
 
-fn join(batch: &mut Batch, statement: &Arc<Statement>) {
-    let verdict = statement.verdict;
-    batch.join(verdict.class, verdict.effects, verdict.fingerprint);
-}
-
 fn join_named(batch: &mut Batch, names: &Names, name: &[u8]) {
     // A name that is not known yet is that of a Parse earlier in the batch, or an error on any server.
     if let Some(statement) = names.get(name) {
-        join(batch, statement);
+        batch.join(statement.verdict);
     }
 }
 

@@ -9,9 +9,9 @@ use crate::clock::{Clock, Mono};
 use crate::net::buffer::{Recycler, Scratch};
 use crate::pool::WorkerId;
 use crate::route::Dice;
-use crate::server::statements::Interner;
+use crate::server::statements::{Interner, Statement};
 use crate::session::clients::{ClientRow, Clients, Summons};
-use crate::sql::{Catalog, Classifier, Verdict};
+use crate::sql::{Classifier, LiveCatalog, Verdict};
 use crate::telemetry::WorkerStats;
 
 /// Whether the process is being stopped.
@@ -39,7 +39,6 @@ pub struct Worker {
     pub(crate) stats: Arc<WorkerStats>,
     classifier: RefCell<Classifier>,
     interner: RefCell<Interner>,
-    catalog: Catalog,
     pub(crate) dice: RefCell<Dice>,
 }
 
@@ -63,7 +62,6 @@ impl Worker {
             stats,
             classifier: RefCell::new(Classifier::new(cache)),
             interner: RefCell::new(Interner::new((cache / 2).max(1), statement_ids)),
-            catalog: Catalog::builtin(),
             dice: RefCell::new(Dice::new(rand::random())),
         })
     }
@@ -74,10 +72,10 @@ impl Worker {
         self.clock.now()
     }
 
-    /// What a text is and does.
+    /// What a text is and does in the database of this catalog.
     #[inline]
-    pub(crate) fn classify(&self, sql: &[u8]) -> Verdict {
-        self.classifier.borrow_mut().classify(sql, &self.catalog)
+    pub(crate) fn classify(&self, sql: &[u8], catalog: &LiveCatalog) -> Verdict {
+        self.classifier.borrow_mut().classify(sql, catalog)
     }
 
     /// The statement of a Parse message.
@@ -86,8 +84,10 @@ impl Worker {
         &self,
         query: &[u8],
         types: &[u8],
-    ) -> Arc<crate::server::statements::Statement> {
-        self.interner.borrow_mut().intern(query, types, |query| self.classify(query))
+        catalog: &LiveCatalog,
+    ) -> Arc<Statement> {
+        let classify = |query: &[u8]| self.classify(query, catalog);
+        self.interner.borrow_mut().intern((query, types), catalog, classify)
     }
 
     /// Enforces the clients' deadlines.

@@ -5,6 +5,7 @@
 //! one in 2^128.
 
 use super::classify::Finding;
+use super::tables::Tables;
 use super::verdict::{Class, Effects, Verdict, Why};
 
 /// Entries per set.
@@ -14,13 +15,14 @@ const WAYS: usize = 4;
 #[derive(Clone, Copy)]
 struct Kept {
     fingerprint: u64,
+    tables: Tables,
     effects: Effects,
     class: Class,
     /// Hit since the last search for a victim passed by.
     is_recent: bool,
 }
 
-/// The keys fill one cache line, what is kept under them the next.
+/// The keys fill one cache line, what is kept under them the next two.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 struct Set {
@@ -33,8 +35,8 @@ impl Set {
     /// Nothing marks a way as free. Its key is zero, which no text has but by a chance of one in
     /// 2^128, and what it holds is the verdict on a text that cannot be inspected.
     const FREE: Self = {
-        let Finding { class, effects } = Finding::opaque(Why::Unparsed);
-        let kept = Kept { fingerprint: 0, effects, class, is_recent: false };
+        let Finding { class, effects, tables } = Finding::opaque(Why::Unparsed);
+        let kept = Kept { fingerprint: 0, tables, effects, class, is_recent: false };
         Self { low: [0; WAYS], high: [0; WAYS], kept: [kept; WAYS] }
     };
 
@@ -91,17 +93,17 @@ impl Cache {
         let (low, high) = halves(key);
         let kept = self.set(low)?.find(low, high)?;
         kept.is_recent = true;
-        let Kept { fingerprint, effects, class, .. } = *kept;
-        Some(Verdict { class, effects, fingerprint })
+        let Kept { fingerprint, tables, effects, class, .. } = *kept;
+        Some(Verdict { class, effects, fingerprint, tables })
     }
 
     /// Keeps `verdict` under a `key` that is not yet in the cache, in the place of a free or
     /// an old entry.
     pub(super) fn insert(&mut self, key: u128, verdict: Verdict) {
         let (low, high) = halves(key);
-        let Verdict { class, effects, fingerprint } = verdict;
+        let Verdict { class, effects, fingerprint, tables } = verdict;
         if let Some(set) = self.set(low) {
-            set.insert(low, high, Kept { fingerprint, effects, class, is_recent: false });
+            set.insert(low, high, Kept { fingerprint, tables, effects, class, is_recent: false });
         }
     }
 }
@@ -117,7 +119,7 @@ mod tests {
     use crate::sql::verdict::{Class, Effects};
 
     fn verdict(fingerprint: u64) -> Verdict {
-        Verdict { class: Class::Read, effects: Effects::empty(), fingerprint }
+        Verdict { class: Class::Read, effects: Effects::empty(), fingerprint, tables: Tables::NONE }
     }
 
     #[test]
@@ -141,8 +143,8 @@ mod tests {
     }
 
     #[test]
-    fn a_set_is_two_cache_lines() {
-        assert_eq!((size_of::<Set>(), align_of::<Set>()), (128, 64));
+    fn a_set_is_three_cache_lines() {
+        assert_eq!((size_of::<Set>(), align_of::<Set>()), (192, 64));
     }
 
     #[test]

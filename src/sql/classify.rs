@@ -7,6 +7,7 @@ use super::lexer::{Kind, Token};
 use super::query;
 use super::scan::{Statement, Statements};
 use super::settings;
+use super::tables::Tables;
 use super::utility;
 use super::verdict::{Class, Effects, Why};
 
@@ -15,18 +16,24 @@ use super::verdict::{Class, Effects, Why};
 pub(super) struct Finding {
     pub(super) class: Class,
     pub(super) effects: Effects,
+    pub(super) tables: Tables,
 }
 
 impl Finding {
     /// What is assumed of a text that cannot be inspected.
     pub(super) const fn opaque(why: Why) -> Self {
         let effects = Effects::OPAQUE.union(Effects::WRITES).union(Effects::DDL);
-        Self { class: Class::Primary(why), effects }
+        Self { class: Class::Primary(why), effects, tables: Tables::ALL }
+    }
+
+    /// A finding about tables of which nothing is known.
+    const fn new(class: Class, effects: Effects) -> Self {
+        Self { class, effects, tables: Tables::ALL }
     }
 
     fn primary(why: Why, effects: Effects) -> Self {
         let writes = if why.may_write() { Effects::WRITES } else { Effects::empty() };
-        Self { class: Class::Primary(why), effects: effects | writes }
+        Self::new(Class::Primary(why), effects | writes)
     }
 
     /// The finding for both statements in one text.
@@ -35,7 +42,8 @@ impl Finding {
             (Class::Read, Class::Read) => Class::Read,
             (left, right) => Class::Primary(reason(left).min(reason(right))),
         };
-        Self { class, effects: self.effects | other.effects | Effects::MULTI }
+        let effects = self.effects | other.effects | Effects::MULTI;
+        Self { class, effects, tables: self.tables.union(other.tables) }
     }
 
     /// What remains of the class when the client gave a hint.
@@ -77,7 +85,7 @@ pub(super) fn text(sql: &[u8], depth: Depth, catalog: &Catalog) -> Finding {
             Depth::Tokens => long(&part),
         })
         .reduce(Finding::and)
-        .unwrap_or(Finding { class: Class::Empty, effects: Effects::empty() })
+        .unwrap_or(Finding { class: Class::Empty, effects: Effects::empty(), tables: Tables::NONE })
 }
 
 /// A statement of a text that is too long to parse.
@@ -90,7 +98,7 @@ fn long(part: &Statement<'_>) -> Finding {
     let effects = effects | part.effects;
     // Values are read only from texts in canonical form.
     let guess = if effects.contains(Effects::SETS) { Effects::OPAQUE } else { Effects::empty() };
-    Finding { class, effects: effects | guess }
+    Finding::new(class, effects | guess)
 }
 
 fn statement(part: &Statement<'_>, catalog: &Catalog) -> Finding {
@@ -104,7 +112,7 @@ fn statement(part: &Statement<'_>, catalog: &Catalog) -> Finding {
         copy(part.text, &mut cursor, catalog)
     } else {
         let (class, effects) = utility::classify(part.text);
-        Finding { class, effects }
+        Finding::new(class, effects)
     };
     finding.effects |= part.effects;
     if finding.effects.contains(Effects::SETS) {
@@ -128,7 +136,7 @@ fn is_query(text: &[u8]) -> bool {
 
 fn query_finding(sql: &str, catalog: &Catalog) -> Finding {
     match query::reason(sql, catalog) {
-        None => Finding { class: Class::Read, effects: Effects::empty() },
+        None => Finding::new(Class::Read, Effects::empty()),
         Some(why) => Finding::primary(why, Effects::empty()),
     }
 }
@@ -141,7 +149,7 @@ fn explain<'a>(text: &'a [u8], cursor: &mut Cursor<'a>, catalog: &Catalog) -> Fi
         return query_finding(std::str::from_utf8(inner).unwrap_or_default(), catalog);
     }
     let (class, effects) = utility::classify(inner);
-    Finding { class: Class::Primary(reason(class)), effects: effects | Effects::WRITES }
+    Finding::new(Class::Primary(reason(class)), effects | Effects::WRITES)
 }
 
 /// The statement behind EXPLAIN and its options, if the options are understood.
@@ -222,7 +230,7 @@ fn copy(text: &[u8], cursor: &mut Cursor<'_>, catalog: &Catalog) -> Finding {
         return write;
     }
     match catalog.relation(schema.as_deref(), &name) {
-        None => Finding { class: Class::Read, effects: Effects::empty() },
+        None => Finding::new(Class::Read, Effects::empty()),
         Some(why) => Finding::primary(why, Effects::empty()),
     }
 }

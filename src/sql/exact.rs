@@ -81,10 +81,15 @@ impl Exact {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sql::tables::Tables;
     use crate::sql::verdict::{Class, Effects};
 
-    const VERDICT: Verdict =
-        Verdict { class: Class::Read, effects: Effects::empty(), fingerprint: 1 };
+    const VERDICT: Verdict = Verdict {
+        class: Class::Read,
+        effects: Effects::empty(),
+        fingerprint: 1,
+        tables: Tables::NONE,
+    };
 
     /// A key that spreads over sets and sights as hashes do.
     fn key(n: u64) -> u128 {

@@ -34,11 +34,11 @@ impl Keys {
     }
 }
 
-/// The key under which a text's verdict by this generation of a catalog is kept: another one for
-/// each generation.
+/// The key under which a text's verdict by this edition of a catalog is kept: another one for each
+/// edition.
 #[inline]
-pub(super) const fn in_generation(key: u128, generation: u64) -> u128 {
-    key ^ (generation as u128) << 64
+pub(super) const fn in_edition(key: u128, edition: u64) -> u128 {
+    key ^ (edition as u128) << 64
 }
 
 /// The hash that is shown; zero stands for "none".
@@ -53,11 +53,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn workers_agree_and_generations_and_lanes_differ() {
+    fn workers_agree_and_editions_and_lanes_differ() {
         let key = Keys::new().key(b"select");
         assert_eq!(key, Keys::new().key(b"select"));
-        assert_ne!(in_generation(key, 1), in_generation(key, 2));
-        assert_eq!(fingerprint(in_generation(key, 1)), fingerprint(key));
+        assert_ne!(in_edition(key, 1), in_edition(key, 2));
+        assert_eq!(fingerprint(in_edition(key, 1)), fingerprint(key));
         assert_ne!(fingerprint(key), fingerprint(key >> 64));
     }
 }

@@ -30,6 +30,7 @@ pub mod prepared;
 mod query;
 mod scan;
 pub mod settings;
+mod tables;
 mod utility;
 mod verdict;
 
@@ -39,10 +40,11 @@ use cache::Cache;
 use canonical::{Canonical, Masking};
 use classify::{Depth, Finding};
 use exact::Exact;
-use keys::{Keys, fingerprint, in_generation};
+use keys::{Keys, fingerprint, in_edition};
 use lexer::Unlexable;
 
-pub use catalog::Catalog;
+pub use catalog::{Catalog, LiveCatalog};
+pub use tables::Tables;
 pub use verdict::{Access, Begin, Class, Effects, Isolation, Verdict, Why};
 
 /// Entries of the cache by exact text: 256 KiB.
@@ -71,11 +73,12 @@ impl Classifier {
         }
     }
 
-    /// What `sql` is, to a database whose objects `catalog` describes.
+    /// What `sql` is, to a database whose objects `catalog` describes. The description itself is
+    /// looked at only if no verdict is remembered.
     ///
     /// Never fails, takes time linear in the length, and does not allocate if the exact text or
     /// its form is remembered.
-    pub fn classify(&mut self, sql: &[u8], catalog: &Catalog) -> Verdict {
+    pub fn classify(&mut self, sql: &[u8], catalog: &LiveCatalog) -> Verdict {
         if sql.len() > MAX_EXACT {
             let masking = self.lex(sql);
             return self.classify_lexed(sql, masking, catalog);
@@ -97,8 +100,8 @@ impl Classifier {
         verdict
     }
 
-    fn exact_key(&self, sql: &[u8], catalog: &Catalog) -> u128 {
-        in_generation(self.keys.key(sql), catalog.generation())
+    fn exact_key(&self, sql: &[u8], catalog: &LiveCatalog) -> u128 {
+        in_edition(self.keys.key(sql), catalog.edition())
     }
 
     /// Checks `sql` and writes its canonical form.
@@ -117,7 +120,7 @@ impl Classifier {
         sql: &[u8],
         masking: Result<Masking, Why>,
         asked: Option<u128>,
-        catalog: &Catalog,
+        catalog: &LiveCatalog,
     ) -> Verdict {
         let key = asked.unwrap_or_else(|| self.exact_key(sql, catalog));
         if asked.is_none()
@@ -135,13 +138,13 @@ impl Classifier {
         &mut self,
         sql: &[u8],
         masking: Result<Masking, Why>,
-        catalog: &Catalog,
+        catalog: &LiveCatalog,
     ) -> Verdict {
         match masking {
             Err(why) => verdict(Finding::opaque(why), 0),
             Ok(Masking::Overflow) => {
                 self.canonical.shrink();
-                verdict(classify::text(sql, Depth::Tokens, catalog), 0)
+                verdict(classify::text(sql, Depth::Tokens, &catalog.load()), 0)
             }
             Ok(masking) => {
                 let (finding, fingerprint) = self.classify_form(masking, catalog);
@@ -151,21 +154,21 @@ impl Classifier {
     }
 
     /// Classifies the form that was just written.
-    fn classify_form(&mut self, masking: Masking, catalog: &Catalog) -> (Finding, u64) {
+    fn classify_form(&mut self, masking: Masking, catalog: &LiveCatalog) -> (Finding, u64) {
         let form = self.canonical.form();
         if form.is_empty() {
-            return (classify::text(form, Depth::Parse, catalog), 0);
+            return (classify::text(form, Depth::Parse, &catalog.load()), 0);
         }
         let key = self.keys.key(form);
         let fingerprint = fingerprint(key);
         if masking == Masking::Verbatim {
-            return (classify::text(form, Depth::Parse, catalog), fingerprint);
+            return (classify::text(form, Depth::Parse, &catalog.load()), fingerprint);
         }
-        let key = in_generation(key, catalog.generation());
-        if let Some(Verdict { class, effects, .. }) = self.by_form.find(key) {
-            return (Finding { class, effects }, fingerprint);
+        let key = in_edition(key, catalog.edition());
+        if let Some(Verdict { class, effects, tables, .. }) = self.by_form.find(key) {
+            return (Finding { class, effects, tables }, fingerprint);
         }
-        let finding = classify::text(form, Depth::Parse, catalog);
+        let finding = classify::text(form, Depth::Parse, &catalog.load());
         self.by_form.insert(key, verdict(finding, fingerprint));
         (finding, fingerprint)
     }
@@ -178,7 +181,8 @@ impl fmt::Debug for Classifier {
 }
 
 const fn verdict(finding: Finding, fingerprint: u64) -> Verdict {
-    Verdict { class: finding.class, effects: finding.effects, fingerprint }
+    let Finding { class, effects, tables } = finding;
+    Verdict { class, effects, fingerprint, tables }
 }
 
 #[cfg(test)]

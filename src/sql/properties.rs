@@ -7,7 +7,7 @@ use proptest::sample::select;
 use super::*;
 
 fn verdict_of(sql: &str) -> Verdict {
-    Classifier::new(16).classify(sql.as_bytes(), &Catalog::builtin())
+    Classifier::new(16).classify(sql.as_bytes(), &LiveCatalog::default())
 }
 
 /// Fragments that together make many texts that are nearly or truly SQL.
@@ -103,7 +103,7 @@ fn literal() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn arbitrary_bytes_are_answered(bytes in vec(any::<u8>(), 0..200)) {
-        let catalog = Catalog::builtin();
+        let catalog = LiveCatalog::default();
         Classifier::new(16).classify(&bytes, &catalog);
         settings::changes(&bytes);
         prepared::deallocate(&bytes);
@@ -112,7 +112,7 @@ proptest! {
 
     #[test]
     fn a_warm_cache_gives_the_same_answer(texts in vec(vec(fragment(), 0..12), 1..12)) {
-        let catalog = Catalog::builtin();
+        let catalog = LiveCatalog::default();
         let mut warm = Classifier::new(4);
         for _ in 0..2 {
             for text in &texts {

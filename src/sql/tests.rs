@@ -4,7 +4,7 @@ use super::*;
 use crate::sql::query::MAX_CHAIN as CHAIN;
 
 fn verdict_of(sql: &str) -> Verdict {
-    Classifier::new(64).classify(sql.as_bytes(), &Catalog::builtin())
+    Classifier::new(64).classify(sql.as_bytes(), &LiveCatalog::default())
 }
 
 fn class(sql: &str) -> Class {
@@ -276,7 +276,7 @@ fn a_hint_overrules_only_what_is_unknown() {
     }
     // The form is shared with texts without a hint; the verdict must not be.
     let mut classifier = Classifier::new(64);
-    let mut ask = |sql: &str| classifier.classify(sql.as_bytes(), &Catalog::builtin()).class;
+    let mut ask = |sql: &str| classifier.classify(sql.as_bytes(), &LiveCatalog::default()).class;
     assert_eq!(ask("/* pglagoon: primary */ select 1"), Class::Primary(Why::Hint));
     assert_eq!(ask("select 1"), Class::Read);
     assert_eq!(ask("/* pglagoon: primary */ select 2"), Class::Primary(Why::Hint));

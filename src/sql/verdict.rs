@@ -2,6 +2,8 @@
 
 use bitflags::bitflags;
 
+use super::tables::Tables;
+
 /// What one Query or Parse text is, and what it does to the session that runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
@@ -12,6 +14,8 @@ pub struct Verdict {
     /// Hash of the text with its literals masked; the same on every worker of one process, zero
     /// when the text has no fingerprint (empty, not lexable, or too long).
     pub fingerprint: u64,
+    /// What it reads if it is a read, else what it may write: views, partitions, triggers and cascades followed.
+    pub tables: Tables,
 }
 
 /// Which server may run a text.

@@ -1,26 +1,21 @@
 //! What is known of the functions, operators and relations of one database.
 
+mod live;
+
 use super::functions;
 use super::verdict::Why;
 
+pub use live::LiveCatalog;
+
 /// A snapshot of what the names in a text may mean.
-///
-/// Verdicts are cached under its generation: another snapshot must have another generation.
 #[derive(Clone, Debug)]
-pub struct Catalog {
-    generation: u64,
-}
+pub struct Catalog {}
 
 impl Catalog {
     /// Only PostgreSQL's own objects: every other function is unknown, and every other relation
     /// is taken for an ordinary table.
     pub const fn builtin() -> Self {
-        Self { generation: 0 }
-    }
-
-    /// Distinguishes this snapshot from all others in one process.
-    pub const fn generation(&self) -> u64 {
-        self.generation
+        Self {}
     }
 
     /// Why a call of this function keeps a query on the primary; `None` if it is safe.
