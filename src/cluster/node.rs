@@ -90,6 +90,7 @@ pub struct Node {
     fresh_as_of: AtomicU64,
     usable: AtomicU8,
     in_flight: AtomicU32,
+    epoch: AtomicU32,
     /// Asks the node's monitor for a poll now.
     pub(super) poll_now: Notify,
 }
@@ -104,6 +105,7 @@ impl Node {
             fresh_as_of: AtomicU64::new(0),
             usable: AtomicU8::new(Usable::Unknown as u8),
             in_flight: AtomicU32::new(0),
+            epoch: AtomicU32::new(0),
             poll_now: Notify::new(),
         }
     }
@@ -144,8 +146,16 @@ impl Node {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// Changes whenever the node may have gone back in time: a standby that crashed may show less than before.
+    pub fn epoch(&self) -> u32 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
     pub(super) fn publish(&self, fresh_as_of: Mono, usable: Usable) {
-        self.usable.store(usable as u8, Ordering::Relaxed);
+        let before = self.usable.swap(usable as u8, Ordering::Relaxed);
+        if before != usable as u8 && !matches!(usable, Usable::Up | Usable::Lagging) {
+            self.epoch.fetch_add(1, Ordering::Release);
+        }
         self.fresh_as_of.store(fresh_as_of.0, Ordering::Release);
     }
 

@@ -6,7 +6,7 @@ use super::balance::{Dice, least_loaded};
 use super::reason::Reason;
 use crate::clock::Mono;
 use crate::cluster::{Node, NodeId, Usable, View};
-use crate::config::{Consistency, NoReplica, Split};
+use crate::config::{NoReplica, Split};
 use crate::sql::{Access, Begin, Class, Isolation};
 
 /// All that a decision depends on, besides the nodes.
@@ -19,10 +19,12 @@ pub struct Facts {
     pub isolation: Isolation,
     /// Whether reads go to replicas at all.
     pub split: Split,
-    /// What a read must see.
-    pub consistency: Consistency,
     /// A read must see everything acknowledged up to this instant; [`Mono::ZERO`] if nothing in particular.
     pub required: Mono,
+    /// Why it must: the reason if no replica shows that.
+    pub because: Reason,
+    /// What the session has read last, if it must not see less now.
+    pub seen: Option<Seen>,
     /// The present instant.
     pub now: Mono,
     /// How far behind a replica may be.
@@ -31,8 +33,18 @@ pub struct Facts {
     pub no_replica: NoReplica,
     /// Whether the read may wait for a replica to catch up.
     pub patience: Patience,
-    /// The node to prefer if it will do, whatever its load.
-    pub sticky: Option<NodeId>,
+}
+
+/// What a session has read last. The node that showed it shows it still, unless it has been away; any other node has
+/// to be fresh as of the instant at which the answer was complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// When the answer was complete.
+    pub at: Mono,
+    /// Who gave it.
+    pub node: NodeId,
+    /// The node's [`Node::epoch`] then.
+    pub epoch: u32,
 }
 
 /// Whether a read may wait for a replica to catch up.
@@ -103,20 +115,22 @@ fn reason_to_read(facts: &Facts) -> Result<Reason, Reason> {
 fn read(facts: &Facts, view: View<'_>, reason: Reason, dice: &mut Dice) -> Route {
     let need = Need::new(facts, view);
     let eligible = view.replicas().filter(|node| need.judge(node) == Standing::Eligible);
-    let sticky = eligible.clone().find(|node| Some(node.id()) == facts.sticky).map(Node::id);
-    if let Some(id) = sticky.or_else(|| least_loaded(eligible, dice)) {
+    if let Some(id) = least_loaded(eligible, dice) {
         return Route { target: Target::Node(id), reason };
     }
     let nearest = view.replicas().map(|node| need.judge(node)).max();
     let reason = match nearest {
-        Some(Standing::Eligible | Standing::Catching) => Reason::ReadAfterOwnWrite,
+        Some(Standing::Eligible | Standing::Catching) if need.anywhere() > facts.required => {
+            Reason::MonotonicRead
+        }
+        Some(Standing::Eligible | Standing::Catching) => facts.because,
         Some(Standing::Lagging) => Reason::ReadLagging,
         Some(Standing::Unusable) | None => Reason::NoReplica,
     };
     // What a primary that is down acknowledged last cannot be found out, so waiting would be in vain.
-    let is_worth_waiting = reason == Reason::ReadAfterOwnWrite && view.held_at() == Mono::MAX;
+    let is_worth_waiting = nearest >= Some(Standing::Catching) && view.held_at() == Mono::MAX;
     let target = match (facts.patience, facts.no_replica) {
-        (Patience::Left, _) if is_worth_waiting => Target::WaitFresh { required: need.required },
+        (Patience::Left, _) if is_worth_waiting => Target::WaitFresh { required: need.anywhere() },
         (_, NoReplica::Error) if nearest.is_some() => Target::Refuse,
         (_, NoReplica::Primary | NoReplica::Error) => Target::Primary,
     };
@@ -127,6 +141,7 @@ fn read(facts: &Facts, view: View<'_>, reason: Reason, dice: &mut Dice) -> Route
 #[derive(Clone, Copy, Debug)]
 struct Need {
     required: Mono,
+    seen: Option<Seen>,
     /// Lag is measured from here.
     from: Mono,
     max_lag: Duration,
@@ -147,11 +162,25 @@ enum Standing {
 
 impl Need {
     fn new(facts: &Facts, view: View<'_>) -> Self {
-        let required = match facts.consistency {
-            Consistency::Eventual => Mono::ZERO,
-            Consistency::Session => facts.required,
-        };
-        Self { required, from: facts.now.min(view.held_at()), max_lag: facts.max_lag }
+        Self {
+            required: facts.required,
+            seen: facts.seen,
+            from: facts.now.min(view.held_at()),
+            max_lag: facts.max_lag,
+        }
+    }
+
+    /// What any replica has to be fresh as of, whichever it is.
+    fn anywhere(&self) -> Mono {
+        self.seen.map_or(self.required, |seen| self.required.max(seen.at))
+    }
+
+    /// What this one has to be fresh as of.
+    fn of(&self, node: &Node) -> Mono {
+        match self.seen {
+            Some(seen) if seen.node == node.id() && seen.epoch == node.epoch() => self.required,
+            _ => self.anywhere(),
+        }
     }
 
     fn judge(&self, node: &Node) -> Standing {
@@ -170,7 +199,7 @@ impl Need {
         }
         if self.from.saturating_since(fresh) > self.max_lag {
             Standing::Lagging
-        } else if fresh <= self.required {
+        } else if fresh <= self.of(node) {
             Standing::Catching
         } else {
             Standing::Eligible

@@ -29,6 +29,16 @@ reasons! {
     ReadOnlyTransaction = "read_only_transaction",
     /// No replica shows the session's own last write yet.
     ReadAfterOwnWrite = "read_after_own_write",
+    /// No replica shows the last write of the session's group yet.
+    ReadAfterGroupWrite = "read_after_group_write",
+    /// No replica shows yet what the token that the client brought stands for.
+    ReadAfterToken = "read_after_token",
+    /// No replica shows yet everything that had been acknowledged when the read came.
+    StrongRead = "strong_read",
+    /// No replica shows yet what the session has read before.
+    MonotonicRead = "monotonic_read",
+    /// No replica is known to be as fresh as the session or the statement wants it.
+    ReadTooFresh = "read_too_fresh",
     /// Every replica is further behind than `max_lag`.
     ReadLagging = "read_lagging",
     /// No replica is configured, or none is up.

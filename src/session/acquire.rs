@@ -20,6 +20,7 @@ use crate::session::pins::Pins;
 use crate::session::portals::Portals;
 use crate::session::respond::Trouble;
 use crate::session::survey::Batch;
+use crate::session::terms::{Requirement, Terms};
 use crate::session::worker::{Stopping, Worker};
 use crate::session::{Attached, Batches, Detour, Phase, Replay, Session, Wrote, cleaning};
 use crate::sql::{Class, Isolation};
@@ -48,7 +49,8 @@ impl Session {
             Target::Refuse => return Err(Trouble::NoReplica),
             Target::WaitFresh { required } => {
                 let cluster = &self.client.backend.cluster;
-                let deadline = now.plus(self.policy.routing.read_wait);
+                self.arrived = if self.arrived == Mono::ZERO { now } else { self.arrived };
+                let deadline = self.arrived.plus(self.policy.routing.read_wait);
                 self.phase = Phase::WaitingFresh(cluster.wait_fresh(required, deadline));
                 self.client.set_activity(Activity::WaitingForReplica, now, Mono::MAX);
                 return Ok(());
@@ -94,9 +96,15 @@ impl Session {
                 Standing::Replaced(next) => Arc::clone(next),
             };
             self.client = self.worker.clients.transfer(&self.client, next);
-            self.policy = self.client.backend.policy();
-            self.policy_version = self.client.backend.policy_version();
+            self.adopt_policy();
         }
+    }
+
+    /// Goes by the backend's present settings.
+    pub(super) fn adopt_policy(&mut self) {
+        self.policy_version = self.client.backend.policy_version();
+        self.policy = self.client.backend.policy();
+        self.terms = Terms::new(&self.policy, &self.client);
     }
 
     /// Whether the node that is configured as the primary is known not to be one.
@@ -104,31 +112,33 @@ impl Session {
         self.client.backend.cluster.view().primary() == Usable::Misconfigured
     }
 
-    fn route(&self, batch: Batch, patience: Patience, now: Mono) -> Route {
-        let backend = &self.client.backend;
+    fn route(&mut self, batch: Batch, patience: Patience, now: Mono) -> Route {
         if self.detour == Detour::Primary {
             return Route { target: Target::Primary, reason: Reason::NoReplica };
         }
-        let policy = &self.policy;
-        if policy.mode == PoolMode::Session {
+        if self.policy.mode == PoolMode::Session {
             return Route { target: Target::Primary, reason: Reason::PinnedSessionMode };
         }
+        let is_read = matches!(batch.class, Class::Read | Class::Begin(_));
+        let required = if is_read { self.requirement() } else { Requirement::NOTHING };
+        let routing = &self.policy.routing;
         let facts = Facts {
             class: batch.class,
             isolation: self.isolation(),
-            split: policy.routing.read_write_split,
-            consistency: policy.routing.consistency,
-            required: self.last_write,
+            split: routing.read_write_split,
+            required: required.instant,
+            because: required.because,
+            seen: self.seen(),
             now,
-            max_lag: policy.routing.max_lag,
-            no_replica: policy.routing.no_replica,
+            max_lag: self.terms.max_lag,
+            no_replica: routing.no_replica,
             patience,
-            sticky: None,
         };
-        if matches!(batch.class, Class::Read | Class::Begin(_)) {
-            backend.cluster.note_read(now);
+        let cluster = &self.client.backend.cluster;
+        if is_read {
+            cluster.note_read(now);
         }
-        route::decide(&facts, backend.cluster.view(), &mut self.worker.dice.borrow_mut())
+        route::decide(&facts, cluster.view(), &mut self.worker.dice.borrow_mut())
     }
 
     /// The isolation level that a transaction of this session gets if it names none.
@@ -245,6 +255,7 @@ impl Session {
         });
         self.client.set_activity(Activity::Active, now, self.busy_deadline(now, now));
         self.detour = Detour::None;
+        self.arrived = Mono::ZERO;
     }
 
     /// Gives the server back, if nothing ties the session to it.

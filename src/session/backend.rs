@@ -14,6 +14,7 @@ use crate::pool::{Pool, Snapshot};
 use crate::route::Reason;
 use crate::server::{ConnectError, Target};
 use crate::session::clients::ServerId;
+use crate::session::groups::Groups;
 use crate::session::link::Link;
 use crate::session::welcome::Welcomes;
 use crate::telemetry::Traffic;
@@ -54,6 +55,8 @@ pub struct Backend {
     /// A pool for each node.
     pub(crate) pools: Box<[Arc<Pool<Box<Link>>>]>,
     pub(crate) welcomes: Mutex<Welcomes>,
+    /// Shared by all backends.
+    pub(crate) groups: Arc<Groups>,
     /// How old a server connection may get: looked at when one is opened.
     pub(crate) lifetime: Arc<Mutex<Option<Duration>>>,
     /// Set once, when a reload has no use for this backend any more.
@@ -82,6 +85,7 @@ pub(crate) struct Parts {
     pub(crate) workers: usize,
     pub(crate) pools: Box<[Arc<Pool<Box<Link>>>]>,
     pub(crate) lifetime: Arc<Mutex<Option<Duration>>>,
+    pub(crate) groups: Arc<Groups>,
 }
 
 impl Backend {
@@ -96,6 +100,7 @@ impl Backend {
             traffic: (0..parts.workers).map(|_| Traffic::default()).collect(),
             pools: parts.pools,
             welcomes: Mutex::default(),
+            groups: parts.groups,
             lifetime: parts.lifetime,
             successor: OnceLock::new(),
         }

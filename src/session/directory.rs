@@ -19,6 +19,7 @@ use crate::protocol::Version;
 use crate::server::{Endpoint, Target};
 use crate::session::backend::{Backend, Parts, Policy};
 use crate::session::connect::Opening;
+use crate::session::groups::Groups;
 use crate::session::link::Link;
 pub use crate::session::startup::Doors;
 pub use service::UnknownDatabase;
@@ -94,6 +95,7 @@ pub struct Directory {
     workers: usize,
     clock: Clock,
     seats: Arc<AtomicUsize>,
+    groups: Arc<Groups>,
 }
 
 impl std::fmt::Debug for Directory {
@@ -140,6 +142,7 @@ impl Directory {
             workers,
             clock,
             seats: Arc::default(),
+            groups: Arc::default(),
         })
     }
 
@@ -278,6 +281,7 @@ impl Directory {
             workers: self.workers,
             pools,
             lifetime,
+            groups: Arc::clone(&self.groups),
         })
     }
 

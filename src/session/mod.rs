@@ -22,6 +22,7 @@ mod cleaning;
 pub mod clients;
 pub mod connect;
 pub mod directory;
+mod groups;
 mod intake;
 mod link;
 mod local;
@@ -42,6 +43,7 @@ pub mod respond;
 mod startup;
 mod streaming;
 mod survey;
+mod terms;
 mod welcome;
 pub mod worker;
 
@@ -55,7 +57,7 @@ use crate::net::buffer::Backlog;
 use crate::pool::{Lease, Ticket};
 use crate::protocol::TransactionStatus;
 use crate::protocol::backend::{backend_key_data, ready_for_query};
-use crate::route::{Patience, Reason};
+use crate::route::{Patience, Reason, Seen};
 use crate::server::settings::Settings;
 use backend::Policy;
 use clients::Client;
@@ -67,6 +69,7 @@ use parameters::Parameters;
 use pins::Pins;
 use portals::Portals;
 use survey::Surveyed;
+use terms::Terms;
 use worker::Worker;
 
 /// One client that has logged in.
@@ -86,6 +89,11 @@ pub(crate) struct Session {
     parameters: Parameters,
     /// When the last write of this client had been acknowledged; [`Mono::ZERO`] if it has not written.
     last_write: Mono,
+    /// What this client has read last, if that matters.
+    seen: Option<Seen>,
+    terms: Terms,
+    /// When the batch came that waits for a fresh replica; [`Mono::ZERO`] if none does.
+    arrived: Mono,
     /// Whether the batch that comes next may still wait for a fresh replica.
     patience: Patience,
     detour: Detour,
@@ -241,10 +249,12 @@ impl Session {
         let mut to_client = Backlog::default();
         to_client.queue(&mut worker.recycler.borrow_mut()).extend_from_slice(&greeting);
         let policy_version = client.backend.policy_version();
+        let policy = client.backend.policy();
+        let terms = Terms::new(&policy, &client);
         Self {
             worker: Rc::clone(worker),
             edition: client.backend.cluster.catalog().edition(),
-            policy: client.backend.policy(),
+            policy,
             policy_version,
             client,
             stream,
@@ -257,6 +267,9 @@ impl Session {
             names: Names::default(),
             parameters: Parameters::new(settings),
             last_write: Mono::ZERO,
+            seen: None,
+            terms,
+            arrived: Mono::ZERO,
             patience: Patience::Left,
             detour: Detour::None,
             hold: Hold::Nothing,

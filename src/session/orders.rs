@@ -96,6 +96,7 @@ impl Session {
         self.say(|out| trouble.encode(Severity::Error, out));
         self.skip = Skip::ToSync;
         self.detour = Detour::None;
+        self.arrived = Mono::ZERO;
         self.push_to_client(cx)
     }
 

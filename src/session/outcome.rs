@@ -1,25 +1,21 @@
 //! What a server has answered: to the client with it, and what follows from it.
 
 use std::task::Context;
-use std::time::Duration;
 
 use crate::clock::Mono;
 use crate::cluster::NodeId;
+use crate::config::Monotonic;
 use crate::net::buffer::Gather;
 use crate::protocol::error_response::Severity;
 use crate::protocol::{SqlState, TransactionStatus, backend};
+use crate::route::Seen;
 use crate::session::acquire::Moved;
 use crate::session::books::Books;
 use crate::session::clients::Activity;
 use crate::session::link::Gate;
-use crate::session::parameters::Commits;
-use crate::session::replies::{Carried, End, Replies, Seen};
+use crate::session::replies::{self, Carried, End, Replies};
 use crate::session::respond::Trouble;
 use crate::session::{Detour, Ended, Hold, Pending, Phase, Presence, Replay, Session, Wrote};
-
-/// How long after it was acknowledged a commit may not be flushed yet with `synchronous_commit = off`: three times
-/// the default of `wal_writer_delay` (<https://www.postgresql.org/docs/current/wal-async-commit.html>).
-const LAZY_FLUSH: Duration = Duration::from_millis(600);
 
 impl Session {
     /// Goes over what the server has sent.
@@ -42,7 +38,7 @@ impl Session {
             parameters: &mut self.parameters,
             pins: &mut attached.pins,
             traffic,
-            seen: Seen::default(),
+            seen: replies::Seen::default(),
         };
         let taken = replies.take(bytes, &mut out, &mut answers);
         let seen = replies.seen;
@@ -73,6 +69,13 @@ impl Session {
         }
         if is_refused {
             return Err(self.dismiss(&Trouble::SettingsRefused, cx));
+        }
+        if seen.ready > 0
+            && let Some(group) = &self.terms.group
+            && attached.wrote == Wrote::Maybe
+            && attached.node == NodeId::PRIMARY
+        {
+            group.stamp(self.parameters.commits().visible_at(self.worker.now()));
         }
         let outgoing = out.bytes();
         if !outgoing.is_empty() {
@@ -117,10 +120,13 @@ impl Session {
         traffic.queries.record(now.saturating_since(attached.asked));
         if attached.wrote == Wrote::Maybe && attached.node == NodeId::PRIMARY {
             // Read after ReadyForQuery was received: the write had been acknowledged by then.
-            self.last_write = match self.parameters.commits() {
-                Commits::Flushed => self.worker.now(),
-                Commits::Perhaps => self.worker.now().plus(LAZY_FLUSH),
-            };
+            self.last_write = self.parameters.commits().visible_at(self.worker.now());
+        }
+        if self.terms.monotonic == Monotonic::On
+            && let Some(node) = self.client.backend.cluster.node(attached.node)
+        {
+            let (at, epoch) = (self.worker.now(), node.epoch());
+            self.seen = Some(Seen { at, node: attached.node, epoch });
         }
         if status == TransactionStatus::Idle {
             self.parameters.transaction_ended();

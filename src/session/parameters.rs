@@ -10,7 +10,9 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::clock::Mono;
 use crate::protocol::TransactionStatus;
 use crate::server::settings::{Settings, Value};
 use crate::sql::settings::{Action, Change, Scope};
@@ -70,6 +72,20 @@ pub(crate) enum Commits {
     Flushed,
     /// The session or the transaction has set `synchronous_commit`, perhaps to `off`.
     Perhaps,
+}
+
+/// How long after it was acknowledged a commit may not be flushed yet with `synchronous_commit = off`: three times
+/// the default of `wal_writer_delay` (<https://www.postgresql.org/docs/current/wal-async-commit.html>).
+const LAZY_FLUSH: Duration = Duration::from_millis(600);
+
+impl Commits {
+    /// When what was acknowledged before `now` is certainly flushed, and so can be seen on replicas that are as fresh.
+    pub(crate) fn visible_at(self, now: Mono) -> Mono {
+        match self {
+            Self::Flushed => now,
+            Self::Perhaps => now.plus(LAZY_FLUSH),
+        }
+    }
 }
 
 /// What the session must do because of a change.

@@ -42,8 +42,7 @@ impl Session {
         self.well = Well::Unknown;
         let version = self.client.backend.policy_version();
         if version != self.policy_version {
-            self.policy = self.client.backend.policy();
-            self.policy_version = version;
+            self.adopt_policy();
         }
         for _ in 0..TURNS {
             match self.turn(cx, now) {

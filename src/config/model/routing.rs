@@ -12,11 +12,17 @@ section! {
         read_write_split: Split, Switch, Split::On, Reload;
         /// How far behind the primary a replica may be to answer reads.
         max_lag: Duration, TimeAboveZero, Duration::from_secs(1), Reload;
-        /// What a read must see: "session" (all that its own connection wrote before) or "eventual" (any state no
-        /// older than `max_lag`).
+        /// What a read must see: "session" (all that its own connection wrote before), "group" (all that any
+        /// connection of its `group` wrote before), "strong" (all that anybody wrote anywhere before the read came) or
+        /// "eventual" (any state no older than `max_lag`).
         consistency: Consistency, Keyword, Consistency::Session, Reload;
-        /// How long a read waits for a replica to catch up with its session's last write before it goes to the
-        /// primary; 0 means not at all.
+        /// Whether a read, besides, never sees less than the session's reads before.
+        monotonic: Monotonic, Switch, Monotonic::Off, Reload;
+        /// Which connections are a group where the session does not name one (SET pglagoon.group): those of one "user"
+        /// or those with one "application_name".
+        group: Grouping, Keyword, Grouping::User, Reload;
+        /// How long a read waits for a replica to catch up with what it must see before it goes to the primary; 0 means
+        /// not at all.
         read_wait: Duration, Time, Duration::from_millis(10), Reload;
         /// How one of several eligible replicas is chosen: `"least_loaded"` (fewest servers in use, by weight).
         balance: Balance, Keyword, Balance::LeastLoaded, Reload;
@@ -52,6 +58,30 @@ keywords! {
         Eventual = "eventual",
         /// Everything that the session wrote before.
         Session = "session",
+        /// Everything that any session of its group wrote before.
+        Group = "group",
+        /// Everything that was acknowledged to anybody before the read came.
+        Strong = "strong",
+    }
+}
+
+keywords! {
+    /// Whether what a session reads never goes back in time.
+    Monotonic {
+        /// It does not.
+        On = "true",
+        /// Between two replicas it may.
+        Off = "false",
+    }
+}
+
+keywords! {
+    /// Which sessions are a group.
+    Grouping {
+        /// Those that logged in as the same user.
+        User = "user",
+        /// Those with the same `application_name` in the startup packet.
+        ApplicationName = "application_name",
     }
 }
 

@@ -15,13 +15,13 @@ fn facts() -> Facts {
         class: Class::Read,
         isolation: Isolation::Default,
         split: Split::On,
-        consistency: Consistency::Session,
         required: Mono::ZERO,
+        because: Reason::ReadAfterOwnWrite,
+        seen: None,
         now: Mono(10 * SECOND),
         max_lag: Duration::from_secs(1),
         no_replica: NoReplica::Primary,
         patience: Patience::Left,
-        sticky: None,
     }
 }
 
@@ -97,8 +97,8 @@ fn a_read_after_an_own_write_waits_and_then_goes_to_the_primary() {
     assert_eq!(route(&spent, &cluster), (Target::Primary, Reason::ReadAfterOwnWrite));
     let refuse = Facts { no_replica: NoReplica::Error, ..spent };
     assert_eq!(route(&refuse, &cluster), (Target::Refuse, Reason::ReadAfterOwnWrite));
-    let eventual = Facts { consistency: Consistency::Eventual, ..fresh };
-    assert_eq!(route(&eventual, &cluster), (Target::Node(NodeId(1)), Reason::Read));
+    let strong = Facts { because: Reason::StrongRead, ..spent };
+    assert_eq!(route(&strong, &cluster), (Target::Primary, Reason::StrongRead));
 }
 
 #[test]
@@ -153,16 +153,23 @@ fn while_the_primary_is_down_lag_is_measured_from_its_last_answer() {
 }
 
 #[test]
-fn a_sticky_node_is_preferred_while_it_will_do() {
+fn what_was_read_last_is_shown_by_the_node_that_showed_it_and_by_fresher_ones() {
     let cluster = testing::cluster(&[1, 1], Routing::default());
     for id in [NodeId(1), NodeId(2)] {
-        testing::publish(&cluster, id, Mono(10 * SECOND), Usable::Up);
+        testing::publish(&cluster, id, Mono(10 * SECOND - SECOND / 2), Usable::Up);
     }
-    cluster.begin(NodeId(2));
-    let sticky = Facts { sticky: Some(NodeId(2)), ..facts() };
-    assert_eq!(route(&sticky, &cluster).0, Target::Node(NodeId(2)));
+    let seen = Seen { at: Mono(10 * SECOND - SECOND / 4), node: NodeId(2), epoch: 0 };
+    let epoch = cluster.node(NodeId(2)).unwrap().epoch();
+    let again = Facts { seen: Some(Seen { epoch, ..seen }), ..facts() };
+    (0..50).for_each(|_| cluster.begin(NodeId(2)));
+    assert_eq!(route(&again, &cluster).0, Target::Node(NodeId(2)));
+    // It crashed, and may have come back with less.
     testing::publish(&cluster, NodeId(2), Mono::ZERO, Usable::Down);
-    assert_eq!(route(&sticky, &cluster).0, Target::Node(NodeId(1)));
+    testing::publish(&cluster, NodeId(2), Mono(10 * SECOND - SECOND / 2), Usable::Up);
+    let wait = (Target::WaitFresh { required: seen.at }, Reason::MonotonicRead);
+    assert_eq!(route(&again, &cluster), wait);
+    testing::publish(&cluster, NodeId(1), Mono(10 * SECOND), Usable::Up);
+    assert_eq!(route(&again, &cluster).0, Target::Node(NodeId(1)));
 }
 
 fn any_class() -> impl Strategy<Value = Class> {
@@ -190,19 +197,20 @@ fn any_replica() -> impl Strategy<Value = (u64, Usable, u32, u32)> {
 }
 
 fn any_facts() -> impl Strategy<Value = Facts> {
-    let settings = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
-    (any_class(), settings, 0..110_u64, 1..20_u64, prop::option::of(0..4_u16)).prop_map(
-        |(class, (split, session, error, patient), required, max_lag, sticky)| Facts {
+    let settings = (any::<bool>(), any::<bool>(), any::<bool>());
+    let seen = prop::option::of((80..110_u64, 0..4_u16, 0..2_u32));
+    (any_class(), settings, 0..110_u64, 1..20_u64, seen).prop_map(
+        |(class, (split, error, patient), required, max_lag, seen)| Facts {
             class,
             isolation: Isolation::Default,
             split: if split { Split::On } else { Split::Off },
-            consistency: if session { Consistency::Session } else { Consistency::Eventual },
             required: Mono(required),
+            because: Reason::ReadAfterOwnWrite,
+            seen: seen.map(|(at, node, epoch)| Seen { at: Mono(at), node: NodeId(node), epoch }),
             now: Mono(100),
             max_lag: Duration::from_nanos(max_lag),
             no_replica: if error { NoReplica::Error } else { NoReplica::Primary },
             patience: if patient { Patience::Left } else { Patience::Spent },
-            sticky: sticky.map(NodeId),
         },
     )
 }
@@ -225,15 +233,20 @@ proptest! {
             testing::publish(&cluster, NodeId(index), fresh, usable);
             (0..busy).for_each(|_| cluster.begin(NodeId(index)));
         }
-        let required = match facts.consistency {
-            Consistency::Session => facts.required.0,
-            Consistency::Eventual => 0,
-        };
         let max_lag = u64::try_from(facts.max_lag.as_nanos()).expect("small");
         let near = |&(fresh, usable, weight, _): &(u64, Usable, u32, u32)| {
             usable == Usable::Up && weight > 0 && fresh + max_lag >= 100
         };
-        let meets = |replica: &(u64, Usable, u32, u32)| near(replica) && replica.0 > required;
+        let anywhere = facts.seen.map_or(facts.required, |seen| facts.required.max(seen.at));
+        let required = |index: usize| match facts.seen {
+            Some(seen) if seen.node.index() == index + 1
+                && cluster.nodes()[index + 1].epoch() == seen.epoch => facts.required,
+            _ => anywhere,
+        };
+        let meets = |&(index, replica): &(usize, &(u64, Usable, u32, u32))| {
+            near(replica) && replica.0 > required(index).0
+        };
+        let all = || replicas.iter().enumerate();
         let may_read = facts.split == Split::On
             && (facts.class == Class::Read || facts.class == begin(Access::ReadOnly, Isolation::Default));
 
@@ -243,27 +256,26 @@ proptest! {
                 prop_assert!(may_read);
                 prop_assert!(id != NodeId::PRIMARY);
                 let chosen = replicas[id.index() - 1];
-                prop_assert!(meets(&chosen));
+                prop_assert!(meets(&(id.index() - 1, &chosen)));
                 let load = |replica: &(u64, Usable, u32, u32)| {
                     f64::from(replica.3 + 1) / f64::from(replica.2)
                 };
-                let least = replicas.iter().filter(|other| meets(other)).all(|other| {
-                    load(&chosen) <= load(other) + 1e-9
-                });
-                prop_assert!(least || facts.sticky == Some(id));
+                let least =
+                    all().filter(meets).all(|(_, other)| load(&chosen) <= load(other) + 1e-9);
+                prop_assert!(least);
             }
             Target::WaitFresh { required: awaited } => {
                 prop_assert!(may_read && facts.patience == Patience::Left);
-                prop_assert!(replicas.iter().any(near) && !replicas.iter().any(meets));
-                prop_assert_eq!(awaited.0, required);
-                prop_assert_eq!(reason, Reason::ReadAfterOwnWrite);
+                prop_assert!(replicas.iter().any(near) && !all().any(|one| meets(&one)));
+                prop_assert_eq!(awaited, anywhere);
+                prop_assert_eq!(reason == Reason::MonotonicRead, anywhere > facts.required);
             }
             Target::Refuse => {
                 prop_assert!(may_read && facts.no_replica == NoReplica::Error);
-                prop_assert!(!replicas.is_empty() && !replicas.iter().any(meets));
+                prop_assert!(!replicas.is_empty() && !all().any(|one| meets(&one)));
             }
             Target::Primary => {
-                prop_assert!(!may_read || !replicas.iter().any(meets));
+                prop_assert!(!may_read || !all().any(|one| meets(&one)));
             }
         }
     }
