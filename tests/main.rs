@@ -24,4 +24,5 @@ mod simple;
 mod slow;
 mod startup;
 mod support;
+mod trickle;
 mod vanishing;

@@ -1,5 +1,6 @@
 //! From a new socket to a session: startup, authentication, welcome.
 
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::session::Session;
 use crate::session::clients::{Arrival, KeyLength};
 use crate::session::directory::{Directory, Seat};
 use crate::session::refusal::Refusal;
+use crate::session::respond::FAREWELL;
 use crate::session::startup::{Request, StartupError, Visitor, Wish};
 use crate::session::welcome::welcome;
 use crate::session::worker::Worker;
@@ -94,14 +96,21 @@ pub async fn receive(worker: &Rc<Worker>, directory: &Directory, socket: Socket)
     );
     let mut message = Vec::new();
     refusal.encode(&mut message);
-    // A peer that does not read is not worth waiting for.
-    let _ = tokio::time::timeout(FAREWELL, visitor.stream.write_all(&message)).await;
-    visitor.stream.close();
+    let _ = tokio::time::timeout(FAREWELL, part(&mut visitor.stream, &message)).await;
     Arrived::Nobody
 }
 
-/// How long a refused client is given to take its error message.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// Tells a refused client why, and waits until it has hung up. What it still sends is dropped: a socket that is closed
+/// with bytes unread is reset, and the peer may then lose the message (RFC 1122, 4.2.2.13).
+async fn part(stream: &mut Stream, message: &[u8]) -> io::Result<()> {
+    stream.write_all(message).await?;
+    stream.close();
+    let mut unwanted = Vec::new();
+    while stream.read_some(&mut unwanted).await? > 0 {
+        unwanted.clear();
+    }
+    Ok(())
+}
 
 /// When TCP asks whether a silent client is still there.
 const KEEPALIVE: Duration = Duration::from_mins(1);

@@ -1,5 +1,6 @@
 //! What others ask of a session, and how it ends.
 
+use std::io;
 use std::sync::Arc;
 use std::task::Context;
 
@@ -7,7 +8,7 @@ use crate::clock::Mono;
 use crate::protocol::error_response::Severity;
 use crate::session::acquire::Moved;
 use crate::session::clients::{Activity, Summons};
-use crate::session::respond::Trouble;
+use crate::session::respond::{FAREWELL, Trouble};
 use crate::session::worker::Stopping;
 use crate::session::{Detour, Ended, Pending, Phase, Session, Skip, cleaning};
 
@@ -100,7 +101,7 @@ impl Session {
         self.push_to_client(cx)
     }
 
-    /// Tells the client why it must go, as far as that works without waiting.
+    /// Tells the client why it must go.
     pub(super) fn dismiss(&mut self, trouble: &Trouble, cx: &mut Context<'_>) -> Ended {
         self.say(|out| trouble.encode(Severity::Fatal, out));
         match self.push_to_client(cx) {
@@ -109,18 +110,31 @@ impl Session {
         }
     }
 
-    /// Leaves everything as it should be left.
-    pub(super) fn finish(mut self, ended: &Ended) {
+    /// Leaves everything as it should be left. A client that was dismissed is given [`FAREWELL`] to take what it is
+    /// still owed; its server is not kept for that.
+    pub(super) async fn finish(&mut self, ended: &Ended) {
         match ended {
             Ended::Client => tracing::debug!("client has left"),
             Ended::ClientSocket(error) => tracing::debug!(%error, "client connection failed"),
             Ended::Dismissed => tracing::debug!("client was dismissed"),
         }
-        self.stream.close();
-        match std::mem::replace(&mut self.phase, Phase::Detached) {
-            Phase::Attached(attached) => cleaning::abandon(&self.worker, &self.client, attached),
-            Phase::Detached | Phase::Waiting(..) | Phase::WaitingFresh(_) => {}
+        if let Phase::Attached(attached) = std::mem::replace(&mut self.phase, Phase::Detached) {
+            cleaning::abandon(&self.worker, &self.client, attached);
         }
+        if matches!(ended, Ended::Dismissed) && !self.to_client.is_empty() {
+            // Boxed: every idle client's future has room for what stands here.
+            let _ = Box::pin(tokio::time::timeout(FAREWELL, self.flush_to_client())).await;
+        }
+        self.stream.close();
         self.worker.clients.dismiss(&self.client);
+    }
+
+    /// Waits until the client has taken all that it is owed.
+    async fn flush_to_client(&mut self) -> io::Result<()> {
+        std::future::poll_fn(|cx| {
+            let recycler = &mut *self.worker.recycler.borrow_mut();
+            self.to_client.poll_send(&mut self.stream, cx, recycler)
+        })
+        .await
     }
 }

@@ -33,7 +33,7 @@ impl Session {
         // Its idle time counts from the log-in on.
         self.become_idle(self.worker.now());
         let ended = std::future::poll_fn(|cx| self.poll(cx)).await;
-        self.finish(&ended);
+        self.finish(&ended).await;
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {

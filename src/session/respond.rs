@@ -10,6 +10,9 @@ use crate::protocol::SqlState;
 use crate::protocol::error_response::{Report, Severity};
 use crate::server::ConnectError;
 
+/// How long a client that must go is given to take its last message: one that does not read is not worth more.
+pub(crate) const FAREWELL: Duration = Duration::from_secs(5);
+
 /// Something that a session reports to its client.
 #[derive(Debug)]
 pub(crate) enum Trouble {

@@ -136,7 +136,13 @@ impl Wire {
                 }
             }
             if self.read_some().await == 0 {
-                assert!(self.input.is_empty(), "half a frame: {:?}", self.input.escape_ascii());
+                // A server is told goodbye as far as that works without waiting: its tag is what always works.
+                let goodbye = self.input == b"X"[..];
+                assert!(
+                    goodbye || self.input.is_empty(),
+                    "half a frame: {}",
+                    self.input.escape_ascii()
+                );
                 return None;
             }
         }
