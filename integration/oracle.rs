@@ -33,7 +33,7 @@ async fn what_is_a_read_is_one_by_the_grammar_of_postgresql() {
     let all: usize = counts.values().sum();
     let reads = counts.get(&Class::Read).copied().unwrap_or(0);
     eprintln!("{all} statements are reads, and are classified as {counts:?}");
-    assert!(all > 10_000 && all - reads < all / 25, "{reads} of {all} reads are found");
+    assert!(all > 10_000 && all - reads < all / 100, "{reads} of {all} reads are found");
 }
 
 /// The tree of each statement as PostgreSQL's grammar sees it; `Null` if it does not.

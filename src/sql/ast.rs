@@ -15,6 +15,7 @@ use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 
 use super::catalog::Catalog;
+use super::translate::translate;
 use super::verdict::Why;
 
 /// What the walk found.
@@ -34,9 +35,8 @@ pub(super) fn walk(text: &str, catalog: &Catalog) -> Tree {
 }
 
 fn parse_and_walk(text: &str, catalog: &Catalog) -> Tree {
-    // The parser lacks TABLE as a query; SELECT is what the server makes of it, too.
-    let select = text.strip_prefix("table ").map(|rest| format!("select * from {rest}"));
-    let text = select.as_deref().unwrap_or(text);
+    let translation = translate(text);
+    let text = translation.as_deref().unwrap_or(text);
     let mut walk = Walk { catalog, tree: Tree::default(), scopes: Vec::new() };
     match Parser::parse_sql(&PostgreSqlDialect {}, text).as_deref() {
         Ok([statement]) => {
@@ -113,7 +113,9 @@ impl Walk<'_> {
     fn call(&mut self, function: &Function) {
         let Function { name, uses_odbc_syntax, parameters, .. } = function;
         self.require(!uses_odbc_syntax && matches!(parameters, FunctionArguments::None));
-        self.function(name);
+        if !is_grammar(name) {
+            self.function(name);
+        }
     }
 
     /// Makes the name of a common table expression visible once its body has been walked.
@@ -212,9 +214,10 @@ impl Visitor for Walk<'_> {
                 self.alias(alias.as_ref());
                 self.named_function(None, "unnest");
             }
-            TableFactor::Derived { alias, .. } | TableFactor::NestedJoin { alias, .. } => {
-                self.alias(alias.as_ref());
-            }
+            TableFactor::Derived { alias, .. }
+            | TableFactor::JsonTable { alias, .. }
+            | TableFactor::NestedJoin { alias, .. }
+            | TableFactor::XmlTable { alias, .. } => self.alias(alias.as_ref()),
             _ => self.condemn(Why::Unparsed),
         }
         ControlFlow::Continue(())
@@ -314,6 +317,16 @@ fn is_postgres(select: &Select) -> bool {
         && select.qualify.is_none()
         && select.value_table_mode.is_none()
         && select.flavor == SelectFlavor::Standard
+}
+
+/// Words that the parser takes for functions, as in `ARRAY (SELECT ...)`, and that no function of
+/// PostgreSQL can have for its name without quotes.
+const GRAMMAR: &[&str] = &["all", "any", "array", "some", "values", "xmlattributes"];
+
+fn is_grammar(name: &ObjectName) -> bool {
+    let [word] = name.0.as_slice() else { return false };
+    word.as_ident()
+        .is_some_and(|word| word.quote_style.is_none() && GRAMMAR.contains(&word.value.as_str()))
 }
 
 /// A name of one or two plain parts: schema and name.

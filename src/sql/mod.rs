@@ -31,6 +31,7 @@ mod query;
 mod scan;
 pub mod settings;
 mod tables;
+mod translate;
 mod utility;
 mod verdict;
 

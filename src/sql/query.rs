@@ -129,9 +129,6 @@ impl Gate<'_> {
             b"call" | b"delete" | b"insert" | b"merge" | b"truncate" | b"update" => {
                 self.condemn(Why::Write);
             }
-            // The parser takes `only` for a table, and does not show what TABLE reads.
-            b"only" if !window.last_is(&[b"row", b"rows"]) => self.condemn(Why::Unparsed),
-            b"table" if window.last.is_some() => self.condemn(Why::Unparsed),
             // The columns of a sequence.
             b"is_called" | b"last_value" | b"log_cnt" if !window.is_call() => {
                 self.condemn(Why::Sequence);
@@ -143,8 +140,10 @@ impl Gate<'_> {
     }
 
     fn call(&mut self, token: &Token<'_>, window: &Window<'_>) {
-        // Sampling methods look like calls.
-        if window.last_is(&[b"tablesample"]) && matches!(token.text, b"bernoulli" | b"system") {
+        // Sampling methods look like calls; behind a literal there is none.
+        if window.last.is_some_and(|last| last.kind == Kind::String)
+            || window.last_is(&[b"tablesample"]) && matches!(token.text, b"bernoulli" | b"system")
+        {
             return;
         }
         let Some(name) = name_of(token) else { return };
@@ -193,6 +192,7 @@ const NO_CALL: &[&[u8]] = &[
     b"any",
     b"array",
     b"as",
+    b"asymmetric",
     b"between",
     b"both",
     b"by",
@@ -221,6 +221,7 @@ const NO_CALL: &[&[u8]] = &[
     b"intersect",
     b"is",
     b"join",
+    b"json_table",
     b"lateral",
     b"leading",
     b"left",
@@ -232,10 +233,12 @@ const NO_CALL: &[&[u8]] = &[
     b"not",
     b"offset",
     b"on",
+    b"only",
     b"or",
     b"order",
     b"over",
     b"partition",
+    b"passing",
     b"placing",
     b"repeatable",
     b"right",
@@ -245,16 +248,21 @@ const NO_CALL: &[&[u8]] = &[
     b"sets",
     b"similar",
     b"some",
+    b"symmetric",
     b"then",
     b"to",
     b"trailing",
     b"union",
     b"using",
     b"values",
+    b"variadic",
     b"varying",
     b"when",
     b"where",
     b"with",
     b"within",
+    b"xmlattributes",
+    b"xmlnamespaces",
+    b"xmltable",
     b"zone",
 ];

@@ -44,6 +44,17 @@ fn plain_queries_are_reads() {
         "select * from t tablesample bernoulli (10)",
         "select $1::int, a[1], (b).c from t where d = any($2) and exists (select 1)",
         "select a at time zone 'utc' from t group by grouping sets ((a), (b)), rollup (c)",
+        "select array(select a from t), a like all (array['x']) from only t union table s.t",
+        "select json_object('a' value b, 'c': d absent on null returning jsonb) from t",
+        "select json_value(a, '$.b' passing c as d returning int default 0 on empty) from t",
+        "select * from json_table('[1]', '$[*]' columns (a int path '$')) as j",
+        "select sum(a) over (order by b range between '1 day'::interval preceding and current row \
+         exclude ties) from t",
+        "with recursive a as (select 1 as b) search depth first by b set c cycle b set d using e \
+         select (f).*, concat(variadic array[1]) from a join t using (b) as j where c isnull",
+        "select * from rows from (generate_series(1, 2), unnest(array[1])) with ordinality",
+        "select * from json_to_record('{}') as (a int, b text)",
+        "select xmlelement(name a, xmlattributes(b as c), xmlforest(d, e as f)) from t",
     ] {
         assert_eq!(class(sql), Class::Read, "{sql}");
     }
@@ -146,8 +157,19 @@ fn writes_hide_nowhere() {
         ("select 1 operator(public.+) 2", Why::UnknownFunction),
         ("select a <=> b from t", Why::UnknownFunction),
         ("select U&\"nextv\\0061l\"('s')", Why::Unparsed),
-        ("select * from only pg_class", Why::Unparsed),
-        ("select * from (table pg_class) x", Why::Unparsed),
+        ("select * from only pg_class", Why::SystemCatalog),
+        ("select * from only (pg_class)", Why::SystemCatalog),
+        ("select * from (table pg_class) x", Why::SystemCatalog),
+        ("select 1 union table only pg_catalog.pg_class", Why::SystemCatalog),
+        ("select columns(1) from json_to_record('{}') as (a int)", Why::UnknownFunction),
+        ("select \"\"(1) from json_to_record('{}') as (a int)", Why::UnknownFunction),
+        ("select \"array\"(a) from t", Why::UnknownFunction),
+        ("select * from rows from (f(1), generate_series(1, 2)) as x", Why::UnknownFunction),
+        ("select json_array(select 1 from pg_class join b on error.x)", Why::Unparsed),
+        (
+            "select * from xmltable('a' passing (select b from pg_class) columns c int)",
+            Why::SystemCatalog,
+        ),
         ("select * from information_schema.tables", Why::SystemCatalog),
         ("select * from pg_catalog.pg_class, t", Why::SystemCatalog),
         ("select f(pg_sleep(1), pg_notify('a', 'b'))", Why::VolatileFunction),
@@ -162,10 +184,7 @@ fn writes_hide_nowhere() {
 #[test]
 fn names_of_common_table_expressions_are_scoped() {
     assert_eq!(class("with pg_x as (select 1) select * from pg_x"), Class::Read);
-    assert_eq!(
-        class("with a as (select 1), pg_b as (select * from a) table pg_b"),
-        Class::Primary(Why::Unparsed)
-    );
+    assert_eq!(class("with a as (select 1), pg_b as (select * from a) table pg_b"), Class::Read);
     assert_reasons(&[
         ("with pg_class as (select * from pg_class) select * from pg_class", Why::SystemCatalog),
         ("with a as (select * from pg_b), pg_b as (select 1) select 1", Why::SystemCatalog),
