@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Where downloaded versions of PostgreSQL are kept; git ignores it.
 export PGLAGOON_LOCAL ?= $(CURDIR)/.local
 
-.PHONY: help demo test unit integration fetch check lint format doc bench micro clean
+.PHONY: help demo test unit integration fetch check lint format doc bench micro instructions clean
 
 help:
 	@echo 'make demo         a throwaway primary, two streaming replicas and pgLagoon in front (ARGS="--lag 2s")'
@@ -13,7 +13,8 @@ help:
 	@echo 'make integration  the tests against real PostgreSQL'
 	@echo 'make check        format, lints and documentation, as the gate sees them'
 	@echo 'make bench        side by side with PgBouncer on this machine (ARGS="--length quick")'
-	@echo 'make micro        the steps of the hot path, one by one'
+	@echo 'make micro        the steps of the hot path, one by one, timed'
+	@echo 'make instructions the same in instructions; fails if one has become dearer (ARGS=--update keeps the counts)'
 
 demo:
 	$(CARGO) run -- demo $(ARGS)
@@ -54,6 +55,10 @@ bench:
 
 micro:
 	$(CARGO) bench --bench micro -- $(ARGS)
+
+# Counted by valgrind, so that the machine's speed and load do not matter.
+instructions:
+	$(CARGO) bench --profile counted --bench micro -- --instructions $(ARGS)
 
 clean:
 	$(CARGO) clean
