@@ -17,6 +17,7 @@ mod doors;
 mod drivers;
 mod fixture;
 mod isolation;
+mod listening;
 mod login;
 mod monitor;
 mod oracle;

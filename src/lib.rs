@@ -32,7 +32,9 @@
 //!   A server is given back when the machine concludes that it is settled; nobody sets a flag.
 //! * `session::names` and `session::parameters` are what a client believes; [`server::statements`] and
 //!   [`server::settings`] are what a server has. Names of statements and parameters are the client's, and follow it.
-//! * What cannot follow (temporary tables, LISTEN, session-level advisory locks, ...) pins the client to its server
+//! * What a client listens on follows it too (`session::listening`): one connection per database listens for all of its
+//!   clients ([`session::hub`]), on the control thread, and the sessions deliver where PostgreSQL may.
+//! * What cannot follow (temporary tables, session-level advisory locks, ...) pins the client to its server
 //!   (`session::pins`), and stains the server, which is washed (`session::cleaning`) before anybody else gets it.
 //!
 //! # Threads
@@ -110,6 +112,13 @@
 //!   statement is sent; all other settings travel in the same packet.
 //! * **The SCRAM client is our own,** because logging in with a client's key instead of a password needs one; it keeps
 //!   derived keys, so that a log-in to a server does not cost thousands of hash rounds on a worker.
+//! * **A LISTEN runs on the client's server although the hub listens:** errors, answers and transactions are then
+//!   PostgreSQL's own. The hub listens first, and is asked for a sign of life before a LISTEN or a COMMIT that listens
+//!   and after a NOTIFY of a client that listens: PostgreSQL delivers what was committed before it answers. So a client
+//!   misses nothing, hears nothing that is older than its LISTEN, and hears itself before ReadyForQuery.
+//! * **A client that does not read its notifications is disconnected** (53400) at its next idle moment: drivers handle
+//!   that, and no application looks at a notice that it has lost some. After a lost listening connection, which is
+//!   nobody's fault, a warning (01000) is all there is.
 //! * **serde is not used for the configuration:** it stops at the first error, and an operator must see all of them.
 
 pub mod clock;

@@ -99,6 +99,7 @@ impl Pooler for Sample {
             application_name: "psql".into(),
             node: String::new(),
             pinned: "",
+            channels: 0,
         }]
     }
 

@@ -167,6 +167,7 @@ impl Sight {
             application_name: row.application_name.to_string(),
             node: node.unwrap_or_default(),
             pinned: row.pinned,
+            channels: row.channels,
         }
     }
 
@@ -208,6 +209,7 @@ impl Sight {
             application_name: String::new(),
             node: node_name(backend, server.node),
             pinned: "",
+            channels: 0,
         }
     }
 

@@ -55,17 +55,28 @@ pub(super) fn sources(
         .nodes()
         .zip(endpoints)
         .map(|(node, endpoint)| {
-            WalSource::new(NodeDial(target(config, database, node, endpoint)), clock)
+            let target = target(config, database, (node, endpoint), "pglagoon monitor");
+            WalSource::new(NodeDial(target), clock)
         })
         .collect()
 }
 
-/// As whom the monitor logs in: its own user, else the node's, else any configured one whose password is known.
+/// How the hub reaches the primary of `database`; `None` if no user is known to log in with.
+pub(super) fn listener(
+    config: &Config,
+    database: &Database,
+    endpoints: &[Arc<Endpoint>],
+) -> Option<Target> {
+    let primary = (&database.primary, endpoints.first()?);
+    target(config, database, primary, "pglagoon listener").ok()
+}
+
+/// As whom pgLagoon itself logs in: the monitor's own user, else the node's, else any configured one whose password is known.
 fn target(
     config: &Config,
     database: &Database,
-    node: &NodeUrl,
-    endpoint: &Arc<Endpoint>,
+    (node, endpoint): (&NodeUrl, &Arc<Endpoint>),
+    application_name: &str,
 ) -> Result<Target, &'static str> {
     let login = database
         .monitor_login(node)
@@ -87,7 +98,7 @@ fn target(
         credential: Credential::password(password),
         parameters: vec![
             ("database".into(), node.dbname.clone()),
-            ("application_name".into(), "pglagoon monitor".into()),
+            ("application_name".into(), application_name.into()),
         ],
         version: Version::V3_0,
     })

@@ -13,7 +13,9 @@ use crate::cluster::{Cluster, probe::WalSource};
 use crate::config::{Changes, Config, Database};
 use crate::proxy::dial::NodeDial;
 use crate::proxy::{Proxy, StartError, dial, endpoints};
+use crate::server::Target;
 use crate::session::directory::Prepared;
+use crate::session::hub::{Hub, listener};
 
 /// How long the nodes of a database that is gone are still watched: whoever waits for one of them to catch up
 /// must not wait for ever.
@@ -23,7 +25,16 @@ const LINGER: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     pub(super) databases: HashMap<String, Arc<Prepared>>,
-    unwatched: Vec<(String, Arc<Cluster>, Vec<WalSource<NodeDial>>)>,
+    unwatched: Vec<(String, Unwatched)>,
+}
+
+/// The nodes of a database, and what watches them and listens there once the runtime runs.
+#[derive(Debug)]
+struct Unwatched {
+    cluster: Arc<Cluster>,
+    sources: Vec<WalSource<NodeDial>>,
+    hub: Arc<Hub>,
+    listener: Option<Target>,
 }
 
 /// The monitors of each database. They end with the set of tasks that they were put in.
@@ -63,14 +74,18 @@ impl Plan {
             .map(|node| endpoints::endpoint(config, node).map(Arc::new))
             .collect::<Result<Box<[_]>, _>>()?;
         let sources = dial::sources(config, database, &endpoints, clock);
-        self.unwatched.push((name.to_owned(), Arc::clone(&cluster), sources));
-        Ok(Prepared::new(database.clone(), cluster, endpoints, config))
+        let listener = dial::listener(config, database, &endpoints);
+        let prepared = Prepared::new(database.clone(), Arc::clone(&cluster), endpoints, config);
+        let hub = Arc::clone(&prepared.hub);
+        self.unwatched.push((name.to_owned(), Unwatched { cluster, sources, hub, listener }));
+        Ok(prepared)
     }
 
     /// Begins to watch the nodes that nobody watches. To be called on the control thread's runtime.
     pub(super) fn watch(&mut self, monitors: &mut Monitors, tasks: &mut JoinSet<()>) {
-        for (name, cluster, sources) in self.unwatched.drain(..) {
+        for (name, Unwatched { cluster, sources, hub, listener }) in self.unwatched.drain(..) {
             let mut watchers = monitor::spawn(&cluster, sources);
+            watchers.spawn(listener::listen(hub, listener));
             let handle = tasks.spawn(async move { while watchers.join_next().await.is_some() {} });
             monitors.insert(name, handle);
         }
@@ -102,7 +117,10 @@ impl Proxy {
                 Some(new) if Arc::ptr_eq(&new.cluster, &prepared.cluster) => {
                     new.cluster.set_routing(&new.database.routing);
                 }
-                _ => self.forget(&name),
+                _ => {
+                    prepared.hub.retire();
+                    self.forget(&name);
+                }
             }
         }
         plan.watch(&mut self.monitors, &mut self.tasks);

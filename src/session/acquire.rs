@@ -88,7 +88,7 @@ impl Session {
     }
 
     /// Goes over to what a reload has put in the place of the session's backend.
-    fn follow(&mut self) -> Result<(), Trouble> {
+    pub(super) fn follow(&mut self) -> Result<(), Trouble> {
         loop {
             let next = match self.client.backend.standing() {
                 Standing::Current => return Ok(()),

@@ -15,6 +15,7 @@ use crate::route::Reason;
 use crate::server::{ConnectError, Target};
 use crate::session::clients::ServerId;
 use crate::session::groups::Groups;
+use crate::session::hub::Hub;
 use crate::session::link::Link;
 use crate::session::welcome::Welcomes;
 use crate::telemetry::Traffic;
@@ -59,6 +60,8 @@ pub struct Backend {
     pub(crate) groups: Arc<Groups>,
     /// How old a server connection may get: looked at when one is opened.
     pub(crate) lifetime: Arc<Mutex<Option<Duration>>>,
+    /// The channels that clients of the database listen on.
+    pub(crate) hub: Arc<Hub>,
     /// Set once, when a reload has no use for this backend any more.
     successor: OnceLock<Option<Arc<Self>>>,
 }
@@ -86,6 +89,7 @@ pub(crate) struct Parts {
     pub(crate) pools: Box<[Arc<Pool<Box<Link>>>]>,
     pub(crate) lifetime: Arc<Mutex<Option<Duration>>>,
     pub(crate) groups: Arc<Groups>,
+    pub(crate) hub: Arc<Hub>,
 }
 
 impl Backend {
@@ -102,6 +106,7 @@ impl Backend {
             welcomes: Mutex::default(),
             groups: parts.groups,
             lifetime: parts.lifetime,
+            hub: parts.hub,
             successor: OnceLock::new(),
         }
     }

@@ -81,7 +81,10 @@ async fn wash(link: &mut Link, within: std::time::Duration) -> Result<(), exchan
         exchange::run(&mut link.server, b"DISCARD ALL", within).await?;
         link.server.statements.clear();
         link.server.settings = std::sync::Arc::default();
-    } else if link.stains.contains(Stains::FUNCTION) {
+    } else if link.stains == Stains::LISTEN {
+        exchange::run(&mut link.server, b"UNLISTEN *", within).await?;
+        link.server.statements.set_unnamed(None);
+    } else {
         exchange::run(&mut link.server, WASH_KEEPING_STATEMENTS, within).await?;
         link.server.statements.set_unnamed(None);
         link.server.settings = std::sync::Arc::default();

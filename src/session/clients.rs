@@ -111,6 +111,8 @@ pub struct Client {
     /// How to cancel what the client's server runs.
     pub(crate) canceler: RefCell<Option<Arc<Canceler>>>,
     pub(crate) pinned: Cell<&'static str>,
+    /// On how many channels it listens by way of the hub.
+    pub(crate) channels: Cell<usize>,
     /// The server that the client has.
     server: Cell<Option<ServerId>>,
     waker: RefCell<Option<Waker>>,
@@ -169,6 +171,7 @@ impl Client {
             activity: self.activity.get(),
             since: self.since.get(),
             pinned: self.pinned.get(),
+            channels: self.channels.get(),
             server: self.server.get(),
         }
     }
@@ -225,6 +228,8 @@ pub struct ClientRow {
     pub since: Mono,
     /// Why it keeps its server; empty if it does not.
     pub pinned: &'static str,
+    /// On how many channels it listens by way of the hub.
+    pub channels: usize,
     /// The server that it has.
     pub server: Option<ServerId>,
 }
@@ -285,6 +290,7 @@ impl Clients {
             cancelling: Cell::default(),
             canceler: RefCell::default(),
             pinned: Cell::new(""),
+            channels: Cell::default(),
             server: Cell::default(),
             waker: RefCell::default(),
         });

@@ -20,6 +20,7 @@ use crate::server::{Endpoint, Target};
 use crate::session::backend::{Backend, Parts, Policy};
 use crate::session::connect::Opening;
 use crate::session::groups::Groups;
+use crate::session::hub::Hub;
 use crate::session::link::Link;
 pub use crate::session::startup::Doors;
 pub use service::UnknownDatabase;
@@ -39,6 +40,8 @@ pub struct Prepared {
     pub cluster: Arc<Cluster>,
     /// How to reach each node.
     pub endpoints: Box<[Arc<Endpoint>]>,
+    /// The channels that its clients listen on.
+    pub hub: Arc<Hub>,
     budget: Arc<Budget<Box<Link>>>,
     seats: Arc<AtomicUsize>,
     paused: AtomicBool,
@@ -63,6 +66,7 @@ impl Prepared {
             database,
             cluster,
             endpoints,
+            hub: Arc::default(),
             budget: Budget::new(limit.unwrap_or(0)),
             seats: Arc::default(),
             paused: AtomicBool::new(false),
@@ -282,6 +286,7 @@ impl Directory {
             pools,
             lifetime,
             groups: Arc::clone(&self.groups),
+            hub: Arc::clone(&prepared.hub),
         })
     }
 

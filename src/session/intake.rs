@@ -235,12 +235,15 @@ impl Session {
                 link: &mut attached.lease,
                 names: &mut self.names,
                 parameters: &mut self.parameters,
+                listening: &mut self.listening,
+                hub: &self.client.backend.hub,
                 portals: &mut attached.portals,
                 pins: &mut attached.pins,
                 wrote: &mut attached.wrote,
                 replay: &mut attached.replay,
                 inspect_limit,
                 statement_bytes,
+                notification_bytes: self.policy.limits.notification_bytes,
             };
             let taken = requests
                 .take(bytes, position, out)
@@ -256,6 +259,10 @@ impl Session {
                     return Ok(Used::Bytes(position));
                 }
                 Taken::Incomplete => return Ok(Used::Stop(position)),
+                Taken::Wait => {
+                    self.hold = Hold::Hub;
+                    return Ok(Used::Stop(position));
+                }
                 Taken::TooLong => {
                     return Err(Stop::Refused(Trouble::StatementTooLong(inspect_limit)));
                 }

@@ -83,6 +83,18 @@ impl Link {
         }
     }
 
+    /// Keeps the beginning of a frame from the server.
+    #[inline]
+    pub(crate) fn keep(&mut self, bytes: &[u8], recycler: &mut Recycler) {
+        if bytes.is_empty() {
+            return;
+        }
+        if self.partial.capacity() == 0 {
+            self.partial = recycler.take();
+        }
+        self.partial.extend_from_slice(bytes);
+    }
+
     /// Says goodbye to the server, as far as that works without waiting.
     pub(crate) fn terminate(&mut self) {
         let mut goodbye = Vec::new();

@@ -68,6 +68,9 @@ impl Session {
             Command::DiscardAll => {
                 self.names.clear();
                 self.parameters.discard();
+                if let Some(listening) = &mut self.listening {
+                    listening.channels.clear();
+                }
                 b"DISCARD ALL"
             }
             Command::Deallocate(name) => {

@@ -18,13 +18,16 @@ mod acquire;
 pub mod backend;
 mod books;
 pub mod cancel;
+mod channels;
 mod cleaning;
 pub mod clients;
 pub mod connect;
 pub mod directory;
 mod groups;
+pub mod hub;
 mod intake;
 mod link;
+mod listening;
 mod local;
 pub mod login;
 mod machine;
@@ -62,6 +65,7 @@ use crate::server::settings::Settings;
 use backend::Policy;
 use clients::Client;
 use link::Link;
+use listening::Listening;
 #[doc(hidden)]
 pub use machine::Rehearsal;
 use names::Names;
@@ -87,6 +91,8 @@ pub(crate) struct Session {
     to_client: Backlog,
     names: Names,
     parameters: Parameters,
+    /// Absent unless the client listens.
+    listening: Option<Box<Listening>>,
     /// When the last write of this client had been acknowledged; [`Mono::ZERO`] if it has not written.
     last_write: Mono,
     /// What this client has read last, if that matters.
@@ -212,6 +218,10 @@ enum Hold {
     Nothing,
     /// One is: it may not run on this server.
     Batch,
+    /// One is, until the hub listens on what it is about to listen on.
+    Hub,
+    /// Everything is, ReadyForQuery too, until the client has heard what it has said itself.
+    Ready,
 }
 
 /// Where the next batch must not go.
@@ -266,6 +276,7 @@ impl Session {
             to_client,
             names: Names::default(),
             parameters: Parameters::new(settings),
+            listening: None,
             last_write: Mono::ZERO,
             seen: None,
             terms,

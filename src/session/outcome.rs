@@ -13,6 +13,7 @@ use crate::session::acquire::Moved;
 use crate::session::books::Books;
 use crate::session::clients::Activity;
 use crate::session::link::Gate;
+use crate::session::listening::withhold;
 use crate::session::replies::{self, Carried, End, Replies};
 use crate::session::respond::Trouble;
 use crate::session::{Detour, Ended, Hold, Pending, Phase, Presence, Replay, Session, Wrote};
@@ -36,6 +37,7 @@ impl Session {
             link: &mut attached.lease,
             names: &mut self.names,
             parameters: &mut self.parameters,
+            listening: &mut self.listening,
             pins: &mut attached.pins,
             traffic,
             seen: replies::Seen::default(),
@@ -50,13 +52,8 @@ impl Session {
                 return Err(self.dismiss(&Trouble::ServerOutOfStep(violation.to_string()), cx));
             }
         };
-        if used < bytes.len() {
-            let recycler = &mut *self.worker.recycler.borrow_mut();
-            if attached.lease.partial.capacity() == 0 {
-                attached.lease.partial = recycler.take();
-            }
-            attached.lease.partial.extend_from_slice(bytes.get(used..).unwrap_or_default());
-        }
+        let rest = bytes.get(used..).unwrap_or_default();
+        attached.lease.keep(rest, &mut self.worker.recycler.borrow_mut());
         let is_refused = seen.settings == Carried::Refused;
         // What a replica refuses to set it may not know yet, or it is about to leave.
         if (is_refused || seen.is_replicas_fault())
@@ -77,7 +74,9 @@ impl Session {
         {
             group.stamp(self.parameters.commits().visible_at(self.worker.now()));
         }
-        let outgoing = out.bytes();
+        let listening = self.listening.as_deref_mut();
+        let listening = listening.filter(|_| attached.lease.machine.is_settled());
+        let outgoing = withhold(listening, out.bytes(), &mut self.hold);
         if !outgoing.is_empty() {
             traffic.sent.add(u64::try_from(outgoing.len()).unwrap_or(0));
             if let Replay::Recorded(mut record) =

@@ -18,7 +18,7 @@ bitflags! {
         const ADVISORY_LOCK = 1 << 3;
         /// It has a cursor WITH HOLD.
         const CURSOR = 1 << 4;
-        /// It listens.
+        /// It listens, and not by way of the hub.
         const LISTEN = 1 << 5;
         /// It has statements of SQL's PREPARE.
         const PREPARED = 1 << 6;
@@ -37,15 +37,16 @@ bitflags! {
         const FOREVER = 1 << 1;
         /// Perhaps something: a function was called whose body is not known.
         const FUNCTION = 1 << 2;
+        /// LISTEN.
+        const LISTEN = 1 << 3;
     }
 }
 
 /// What pins, and why.
-const PINNING: [(Effects, Pins); 6] = [
+const PINNING: [(Effects, Pins); 5] = [
     (Effects::TEMP, Pins::TEMPORARY),
     (Effects::SESSION_LOCK, Pins::ADVISORY_LOCK),
     (Effects::HOLD_CURSOR, Pins::CURSOR),
-    (Effects::LISTENS, Pins::LISTEN),
     (Effects::PREPARES, Pins::PREPARED),
     (Effects::LOADS, Pins::LOADED),
 ];
@@ -83,13 +84,25 @@ impl Pins {
 }
 
 /// Effects that leave nothing behind on a server that the session does not follow itself.
-const HARMLESS: Effects =
-    Effects::MULTI.union(Effects::WRITES).union(Effects::DDL).union(Effects::TRANSACTION);
+const HARMLESS: Effects = Effects::MULTI
+    .union(Effects::WRITES)
+    .union(Effects::DDL)
+    .union(Effects::TRANSACTION)
+    .union(Effects::LISTENS)
+    .union(Effects::UNLISTENS)
+    .union(Effects::NOTIFIES);
 
 impl Stains {
     /// What a statement with these effects leaves behind.
     #[inline]
     pub(crate) fn of(verdict: Verdict) -> Self {
+        let listens =
+            if verdict.effects.contains(Effects::LISTENS) { Self::LISTEN } else { Self::empty() };
+        listens | Self::of_others(verdict)
+    }
+
+    #[inline]
+    fn of_others(verdict: Verdict) -> Self {
         let effects = verdict.effects;
         if effects.contains(Effects::LOADS) {
             Self::FOREVER

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::server::statements::Statement;
 
-/// Portals bound to statements that set parameters. Nearly always empty.
+/// Portals bound to statements that set parameters or decide on channels. Nearly always empty.
 #[derive(Debug, Default)]
 pub(crate) struct Portals(Vec<(Box<[u8]>, Arc<Statement>)>);
 

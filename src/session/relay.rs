@@ -90,6 +90,9 @@ impl Session {
             }
             Phase::Detached => {}
         }
+        if self.listening.is_some() {
+            moved = moved.or(self.listen(cx)?);
+        }
         Ok(moved.or(self.read_client(cx, now)?))
     }
 
@@ -110,6 +113,9 @@ impl Session {
 
     /// Reads from the client, or looks again at what is there.
     pub(super) fn read_client(&mut self, cx: &mut Context<'_>, now: Mono) -> Result<Moved, Ended> {
+        if self.hold == Hold::Ready {
+            return Ok(Moved::No);
+        }
         if self.pending == Pending::Look {
             self.pending = Pending::More;
             let input = std::mem::take(&mut self.input);

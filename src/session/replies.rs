@@ -6,7 +6,9 @@ use crate::protocol::{
 };
 use crate::server::settings::same;
 use crate::session::books::Books;
+use crate::session::hub::listener::channel;
 use crate::session::link::Link;
+use crate::session::listening::Listening;
 use crate::session::machine::{Machine, OnBackend, Violation};
 use crate::session::names::Names;
 use crate::session::parameters::{Outcome, Parameters};
@@ -22,6 +24,7 @@ pub(super) struct Replies<'a> {
     pub(super) link: &'a mut Link,
     pub(super) names: &'a mut Names,
     pub(super) parameters: &'a mut Parameters,
+    pub(super) listening: &'a mut Option<Box<Listening>>,
     pub(super) pins: &'a mut Pins,
     pub(super) traffic: &'a Traffic,
     /// What has been seen, for the session to act upon.
@@ -169,7 +172,31 @@ impl Replies<'_> {
             self.seen.is_leaving |=
                 matches!(code, Some(SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN));
         }
+        let oldest = self.link.machine.oldest();
         let shown = self.ask_machine(tag, body, answers)?;
+        if let Some(listening) = self.listening {
+            let machine = &self.link.machine;
+            match tag {
+                BackendTag::COMMAND_COMPLETE => {
+                    let tag = backend::read_command_complete(body).unwrap_or_default();
+                    listening.channels.on_command(oldest, tag);
+                }
+                BackendTag::ERROR_RESPONSE => listening.channels.on_error(),
+                BackendTag::READY_FOR_QUERY => {
+                    listening.channels.on_ready(machine.status());
+                    if machine.owes_nothing() {
+                        listening.channels.forget_skipped();
+                    }
+                }
+                // It comes from the hub as well.
+                BackendTag::NOTIFICATION_RESPONSE
+                    if channel(body).is_some_and(|channel| listening.hears(channel)) =>
+                {
+                    return Ok(OnBackend::Swallow);
+                }
+                _ => {}
+            }
+        }
         match tag {
             BackendTag::ERROR_RESPONSE if shown == OnBackend::Swallow => {
                 // Of what we send ourselves only the settings are answered by an error that is not the client's.
@@ -307,6 +334,7 @@ fn must_be_whole(tag: BackendTag) -> bool {
             BackendTag::ERROR_RESPONSE
                 | BackendTag::NOTICE_RESPONSE
                 | BackendTag::COMMAND_COMPLETE
+                | BackendTag::NOTIFICATION_RESPONSE
                 | BackendTag::PARAMETER_STATUS
         )
 }

@@ -9,7 +9,9 @@ use crate::net::buffer::Gather;
 use crate::protocol::frontend::{self, Bind, Named, Object, Parse};
 use crate::protocol::{FrameError, FrontendTag, TransactionStatus, frame};
 use crate::server::statements::{ServerName, Statement};
+use crate::session::hub::Hub;
 use crate::session::link::Link;
+use crate::session::listening::{Listening, Readiness};
 use crate::session::machine::{Change, Owed, Request};
 use crate::session::names::Names;
 use crate::session::parameters::Parameters;
@@ -35,12 +37,15 @@ pub(super) struct Requests<'a> {
     pub(super) link: &'a mut Link,
     pub(super) names: &'a mut Names,
     pub(super) parameters: &'a mut Parameters,
+    pub(super) listening: &'a mut Option<Box<Listening>>,
+    pub(super) hub: &'a Arc<Hub>,
     pub(super) portals: &'a mut Portals,
     pub(super) pins: &'a mut Pins,
     pub(super) wrote: &'a mut Wrote,
     pub(super) replay: &'a mut Replay,
     pub(super) inspect_limit: usize,
     pub(super) statement_bytes: usize,
+    pub(super) notification_bytes: usize,
 }
 
 /// What became of the next frame.
@@ -48,6 +53,8 @@ pub(super) struct Requests<'a> {
 pub(super) enum Taken {
     /// So many bytes were taken: the frame, or the beginning of one that streams.
     Bytes(usize),
+    /// The frame must wait until the hub listens.
+    Wait,
     /// A frame to be ignored, of so many bytes, not all of which need be there.
     Drop(usize),
     /// The frame is not complete.
@@ -93,14 +100,22 @@ impl Requests<'_> {
         let body = frontend::body(frame);
         let range = (start, start + header.size);
         match tag {
-            FrontendTag::QUERY => self.query(frontend::query_text(body)?, range, out),
+            FrontendTag::QUERY => {
+                if self.query(frontend::query_text(body)?, range, out) == Readiness::Wait {
+                    return Ok(Taken::Wait);
+                }
+            }
             FrontendTag::PARSE => {
                 self.parse(Parse::read(body)?, range, out);
                 if self.names.bytes() > self.statement_bytes {
                     return Ok(Taken::TooMuch);
                 }
             }
-            FrontendTag::BIND => self.bind(Bind::read(body)?, range, out),
+            FrontendTag::BIND => {
+                if self.bind(Bind::read(body)?, range, out) == Readiness::Wait {
+                    return Ok(Taken::Wait);
+                }
+            }
             FrontendTag::DESCRIBE => self.describe(Named::read(body)?, range, out),
             FrontendTag::EXECUTE => self.execute(body, range, out),
             FrontendTag::CLOSE => self.close(Named::read(body)?, range, out),
@@ -135,7 +150,7 @@ impl Requests<'_> {
     }
 
     #[inline]
-    fn query(&mut self, text: &[u8], range: (usize, usize), out: &mut Gather<'_>) {
+    fn query(&mut self, text: &[u8], range: (usize, usize), out: &mut Gather<'_>) -> Readiness {
         self.link.server.statements.set_unnamed(None);
         self.names.forget_unnamed();
         let verdict = match std::mem::take(&mut self.surveyed) {
@@ -143,12 +158,19 @@ impl Requests<'_> {
             _ => self.worker.classify(text, self.catalog),
         };
         if verdict.effects.contains(Effects::DEALLOCATES) && self.deallocate(verdict, text) {
-            return;
+            return Readiness::Ready;
+        }
+        if self.prepare_to_listen(verdict.effects, text) == Readiness::Wait {
+            return Readiness::Wait;
         }
         self.note(verdict);
         let change = self.note_settings(verdict, text);
+        if self.decides_channels(verdict.effects) {
+            self.note_channels(text);
+        }
         self.link.machine.sent(Owed::forward(Request::Query).with(change));
         out.pass(range.0, range.1);
+        Readiness::Ready
     }
 
     /// DEALLOCATE of a statement that the client has prepared by the protocol: the server does not know it by
@@ -210,7 +232,16 @@ impl Requests<'_> {
         self.forward(Request::Parse, range, out);
     }
 
-    fn bind(&mut self, bind: Bind<'_>, range: (usize, usize), out: &mut Gather<'_>) {
+    fn bind(&mut self, bind: Bind<'_>, range: (usize, usize), out: &mut Gather<'_>) -> Readiness {
+        if let Some(statement) = self.names.get(bind.statement)
+            && statement.verdict.effects.contains(Effects::LISTENS)
+        {
+            let statement = Arc::clone(statement);
+            let effects = statement.verdict.effects;
+            if self.prepare_to_listen(effects, &statement.query) == Readiness::Wait {
+                return Readiness::Wait;
+            }
+        }
         match self.resolve_bind(&bind, out) {
             None => out.pass(range.0, range.1),
             Some(name) => {
@@ -218,6 +249,7 @@ impl Requests<'_> {
             }
         }
         self.link.machine.sent(Owed::forward(Request::Bind));
+        Readiness::Ready
     }
 
     /// What a Bind does, and the name that must stand in it; `None` if it is right as it is.
@@ -230,7 +262,8 @@ impl Requests<'_> {
         let statement = self.names.get(bind.statement).map(Arc::clone);
         if let Some(statement) = &statement {
             self.note(statement.verdict);
-            if statement.verdict.effects.contains(Effects::SETS) {
+            let effects = statement.verdict.effects;
+            if effects.contains(Effects::SETS) || self.decides_channels(effects) {
                 self.portals.bind(bind.portal, Arc::clone(statement));
             } else {
                 self.portals.unbind(bind.portal);
@@ -297,7 +330,12 @@ impl Requests<'_> {
         let portal = body.split(|&byte| byte == 0).next().unwrap_or_default();
         let change = match self.portals.get(portal).map(Arc::clone) {
             None => Change::None,
-            Some(statement) => self.note_settings(statement.verdict, &statement.query),
+            Some(statement) => {
+                if self.decides_channels(statement.verdict.effects) {
+                    self.note_channels(&statement.query);
+                }
+                self.note_settings(statement.verdict, &statement.query)
+            }
         };
         self.link.machine.sent(Owed::forward(Request::Execute).with(change));
         out.pass(range.0, range.1);
@@ -325,6 +363,11 @@ impl Requests<'_> {
         }
         if effects.contains(Effects::WRITES) {
             *self.wrote = Wrote::Maybe;
+        }
+        if effects.contains(Effects::NOTIFIES)
+            && let Some(listening) = self.listening
+        {
+            listening.speak();
         }
         *self.pins |= Pins::of(effects);
         self.link.stains |= Stains::of(verdict);

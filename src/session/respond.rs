@@ -52,6 +52,10 @@ pub(crate) enum Trouble {
     ClientIdleTimeout(Duration),
     /// The client's prepared statements take more than this.
     StatementsTooMany(usize),
+    /// Nobody listened for the client for a while.
+    NotificationsMissed,
+    /// The client does not take its notifications, and they are more than this.
+    NotificationsTooMany,
     /// A reload has removed the client's database or user.
     Removed,
     /// pgLagoon stops.
@@ -110,6 +114,15 @@ impl Trouble {
                     "too many prepared statements for limits.prepared_statement_bytes ({limit})"
                 ),
                 "DEALLOCATE those that are not used any more, or raise the limit.",
+            ),
+            Self::NotificationsMissed => Parts {
+                detail: Some("The connection that listens for all clients was lost and is back."),
+                ..plain(SqlState::WARNING, "notifications may have been missed")
+            },
+            Self::NotificationsTooMany => hinted(
+                SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+                "too many notifications for limits.notification_bytes wait for this client",
+                "Read notifications faster, keep transactions short, or raise the limit.",
             ),
             Self::Removed => {
                 plain(SqlState::ADMIN_SHUTDOWN, "this database or user is no longer configured")

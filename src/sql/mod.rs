@@ -19,6 +19,7 @@ mod ast;
 mod cache;
 mod canonical;
 mod catalog;
+pub mod channels;
 mod classify;
 mod cursor;
 mod exact;

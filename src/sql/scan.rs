@@ -122,6 +122,8 @@ fn call_effects(name: &Token<'_>) -> Effects {
         Effects::SESSION_LOCK
     } else if is_any(&["currval", "lastval"]) {
         Effects::SEQUENCE_STATE
+    } else if is_any(&["pg_notify"]) {
+        Effects::NOTIFIES
     } else if is_any(&["set_config"]) {
         Effects::SETS
     } else if is_any(SESSION_STATE) {

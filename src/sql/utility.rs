@@ -128,9 +128,10 @@ fn command(keyword: &[u8]) -> (Class, Effects) {
             (Why::Ddl, Effects::DDL)
         }
         b"lock" => (Why::Locking, Effects::empty()),
-        b"analyse" | b"analyze" | b"checkpoint" | b"notify" | b"repack" | b"vacuum" | b"wait" => {
+        b"analyse" | b"analyze" | b"checkpoint" | b"repack" | b"vacuum" | b"wait" => {
             (Why::Utility, Effects::empty())
         }
+        b"notify" => (Why::Utility, Effects::NOTIFIES),
         b"call" | b"do" => (Why::Utility, Effects::OPAQUE.union(Effects::DDL)),
         _ => (Why::Unparsed, Effects::OPAQUE),
     };

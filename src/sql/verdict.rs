@@ -183,5 +183,9 @@ bitflags! {
         const MULTI = 1 << 17;
         /// May write: everything that is not proven read-only. SHOW, SET, BEGIN and COMMIT are not.
         const WRITES = 1 << 18;
+        /// May end what the session holds: `pg_advisory_unlock` and its like, CLOSE, DROP, DISCARD TEMP.
+        const RELEASES = 1 << 19;
+        /// NOTIFY or `pg_notify`.
+        const NOTIFIES = 1 << 20;
     }
 }

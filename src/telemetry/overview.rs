@@ -233,4 +233,6 @@ pub struct SocketOverview {
     pub node: String,
     /// Why the client keeps its server; empty if it does not.
     pub pinned: &'static str,
+    /// On how many channels the client listens by way of the hub.
+    pub channels: usize,
 }

@@ -65,6 +65,10 @@ pub struct Totals {
     pub errors: u64,
     /// Times that a client was pinned to its server.
     pub pins: u64,
+    /// Notifications that clients were sent by the hub.
+    pub notifications: u64,
+    /// Notifications that were thrown away.
+    pub lost_notifications: u64,
     /// Batches by the reason of their route.
     pub routes: [u64; REASONS],
 }
@@ -90,6 +94,8 @@ impl Totals {
             replays: traffic.replays.get(),
             errors: traffic.errors.get(),
             pins: traffic.pins.get(),
+            notifications: traffic.notifications.get(),
+            lost_notifications: traffic.lost_notifications.get(),
             routes: std::array::from_fn(|index| traffic.routes.get(index).map_or(0, Counter::get)),
         }
     }
@@ -122,6 +128,8 @@ impl Totals {
             (&mut self.replays, other.replays),
             (&mut self.errors, other.errors),
             (&mut self.pins, other.pins),
+            (&mut self.notifications, other.notifications),
+            (&mut self.lost_notifications, other.lost_notifications),
         ] {
             *own = how.apply(*own, other);
         }

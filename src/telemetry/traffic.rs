@@ -80,6 +80,10 @@ pub struct Traffic {
     pub errors: Counter,
     /// Times that a client was pinned to its server.
     pub pins: Counter,
+    /// Notifications that clients were sent by the hub.
+    pub notifications: Counter,
+    /// Notifications that were thrown away because a client did not take them.
+    pub lost_notifications: Counter,
     /// What the clients are doing now.
     pub presence: Presence,
 }

@@ -38,6 +38,7 @@ const COLUMNS: &[Column] = &[
     int("id"),
     text("node"),
     text("pinned"),
+    int("channels"),
 ];
 
 fn rows(kind: &str, scene: &Scene) -> Vec<Row> {
@@ -71,5 +72,6 @@ fn row(kind: &str, socket: &SocketOverview) -> Row {
         socket.process_id.into(),
         (&socket.node).into(),
         socket.pinned.into(),
+        socket.channels.into(),
     ]
 }

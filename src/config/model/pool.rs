@@ -84,6 +84,8 @@ section! {
         max_prepared_statements: usize, CountAboveZero, 200, Reload;
         /// Bytes of prepared statements (texts and names) that one client may hold.
         prepared_statement_bytes: usize, Size, 16 * 1024 * KIB, Reload;
+        /// Bytes of notifications that may wait for one client that listens; one with more is disconnected.
+        notification_bytes: usize, Size, 1024 * KIB, Reload;
         /// Distinct statements whose class one worker remembers.
         statement_cache: usize, CountAboveZero, 4096, Restart;
     }

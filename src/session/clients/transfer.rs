@@ -41,6 +41,7 @@ impl Client {
             cancelling: Cell::new(self.cancelling.get()),
             canceler: RefCell::default(),
             pinned: Cell::new(""),
+            channels: self.channels.clone(),
             server: Cell::default(),
             waker: self.waker.clone(),
         }

@@ -19,6 +19,7 @@ impl Prepared {
             database,
             cluster: Arc::clone(&self.cluster),
             endpoints: self.endpoints.clone(),
+            hub: Arc::clone(&self.hub),
             budget: Arc::clone(&self.budget),
             seats: Arc::clone(&self.seats),
             paused: AtomicBool::new(self.is_paused()),

@@ -21,6 +21,7 @@
 //! `src/backend/tcop/postgres.c`.
 
 mod ledger;
+mod number;
 mod owed;
 mod rehearsal;
 mod stage;
@@ -63,6 +64,8 @@ pub(crate) enum Violation {
 #[derive(Debug, Default)]
 pub(crate) struct Machine {
     owed: VecDeque<Owed>,
+    /// How many requests have been entered.
+    sent: u64,
     status: TransactionStatus,
     copy: Copy,
     batch: Batch,
@@ -166,6 +169,7 @@ impl Machine {
             }
         }
         self.owed.push_back(owed);
+        self.sent += 1;
     }
 
     /// Whether [`Machine::on_backend`] reads the body of messages with this tag.

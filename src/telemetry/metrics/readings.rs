@@ -91,6 +91,16 @@ const BACKEND: &[Family<BackendOverview>] = &[
     Family("pglagoon_pins_total", "Times that a client was pinned to its server.", |one| {
         Value::Count(one.totals.pins)
     }),
+    Family(
+        "pglagoon_notifications_total",
+        "Notifications that clients were sent over the connection that listens for all.",
+        |one| Value::Count(one.totals.notifications),
+    ),
+    Family(
+        "pglagoon_notifications_lost_total",
+        "Notifications that were thrown away because a client did not take them.",
+        |one| Value::Count(one.totals.lost_notifications),
+    ),
     Family("pglagoon_client_parses_total", "Parse messages from clients.", |one| {
         Value::Count(one.totals.client_parses)
     }),
