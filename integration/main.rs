@@ -11,6 +11,7 @@ mod bank;
 mod classify;
 mod cluster;
 mod consistency;
+mod corpus;
 mod demo;
 mod demo_program;
 mod doors;

@@ -27,8 +27,8 @@ const PARSER_STACK: usize = 16 * 1024 * 1024;
 
 /// Why a query in canonical form must run on the primary; `None` if it is a proven read.
 pub(super) fn reason(text: &str, catalog: &Catalog) -> Option<Why> {
-    let mut gate = Gate { catalog, why: None, calls: Vec::new(), chain: 0, joins: 0 };
-    gate.pass(text);
+    let mut gate = Gate { catalog, text, why: None, calls: Vec::new(), chain: 0, joins: 0 };
+    gate.pass();
     if gate.chain > MAX_CHAIN || gate.joins > MAX_JOINS {
         gate.condemn(Why::TooLong);
     }
@@ -50,6 +50,7 @@ pub(super) fn reason(text: &str, catalog: &Catalog) -> Option<Why> {
 /// The walk over the tokens.
 struct Gate<'c> {
     catalog: &'c Catalog,
+    text: &'c str,
     why: Option<Why>,
     /// Unknown names before a parenthesis: functions, unless the tree says they are aliases.
     calls: Vec<String>,
@@ -89,8 +90,8 @@ impl Gate<'_> {
         self.why = Some(self.why.map_or(why, |before| before.min(why)));
     }
 
-    fn pass(&mut self, text: &str) {
-        let mut tokens = Lexer::new(text.as_bytes()).map_while(Result::ok).peekable();
+    fn pass(&mut self) {
+        let mut tokens = Lexer::new(self.text.as_bytes()).map_while(Result::ok).peekable();
         let mut window = Window::default();
         while let Some(token) = tokens.next() {
             window.next = tokens.peek().copied();
@@ -134,9 +135,16 @@ impl Gate<'_> {
                 self.condemn(Why::Sequence);
             }
             text if !text.is_ascii() && !is_letters(text) => self.condemn(Why::Unparsed),
+            // Its symbol is looked up like any other.
+            b"operator" if self.follows(token, " ( pg_catalog . ") => {}
             text if window.is_call() && !NO_CALL.contains(&text) => self.call(token, window),
             _ => {}
         }
+    }
+
+    /// Whether this stands behind a token: in canonical form tokens are one space apart.
+    fn follows(&self, token: &Token<'_>, words: &str) -> bool {
+        self.text.get(token.end()..).is_some_and(|rest| rest.starts_with(words))
     }
 
     fn call(&mut self, token: &Token<'_>, window: &Window<'_>) {

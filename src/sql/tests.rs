@@ -96,12 +96,20 @@ fn queries_as_frameworks_write_them_are_reads() {
     }
 }
 
-#[test]
-fn observed_behaviour_of_standbys_is_respected() {
-    let corpus = include_str!("testdata/standby.txt");
-    let mut count = 0;
-    for line in corpus.lines().filter(|line| !line.starts_with('#')) {
+/// The statements of the corpus with the classes that are expected of them.
+fn corpus() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let files = [include_str!("testdata/standby.txt"), include_str!("testdata/corpus.txt")];
+    let lines = files.into_iter().flat_map(str::lines).filter(|line| !line.starts_with('#'));
+    lines.map(|line| {
         let (expected, sql) = line.split_once(" || ").expect("two columns");
+        (expected.split_once(' ').map_or(expected, |(class, _)| class), sql)
+    })
+}
+
+#[test]
+fn statements_have_the_classes_that_are_expected() {
+    let mut wrong = Vec::new();
+    for (expected, sql) in corpus() {
         let found = match class(sql) {
             Class::Empty => "empty",
             Class::Read if expected == "catalog" => "catalog",
@@ -111,10 +119,44 @@ fn observed_behaviour_of_standbys_is_respected() {
             Class::End => "end",
             Class::Savepoint => "savepoint",
         };
-        assert_eq!(found, expected, "{sql}");
-        count += 1;
+        if found != expected {
+            wrong.push(format!("{found} instead of {expected}: {sql}"));
+        }
     }
-    assert!(count > 270, "{count} statements");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(corpus().count() > 800);
+}
+
+#[test]
+fn a_query_is_no_read_inside_another_unless_it_is_one_alone() {
+    let is_query = |sql: &str| {
+        ["select", "with", "values", "table", "("].iter().any(|word| sql.starts_with(word))
+    };
+    let mut wrong = Vec::new();
+    for (expected, sql) in corpus().filter(|(_, sql)| is_query(sql) && !sql.contains(';')) {
+        for around in [
+            format!("explain {sql}"),
+            format!("explain (analyze, buffers) {sql}"),
+            format!("copy ({sql}) to stdout"),
+            format!("({sql})"),
+            format!("select 1; {sql}"),
+            format!("with x as ({sql}) select * from x"),
+            format!("with x as (select 1), y as materialized ({sql}) table y"),
+            format!("select * from ({sql}) x"),
+            format!("select * from t, lateral ({sql}) x"),
+            format!("select 1 where exists ({sql})"),
+            format!("select array({sql})"),
+            format!("select 1 union all ({sql})"),
+            format!("select 1 from t order by ({sql})"),
+            format!("select * from t where id in ({sql}) limit 1"),
+            format!("values (({sql}))"),
+        ] {
+            if expected == "primary" && class(&around) == Class::Read {
+                wrong.push(around);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// The class of each text, with the one reason that is expected.

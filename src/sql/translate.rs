@@ -84,6 +84,10 @@ impl<'a> Writer<'a> {
         self.token(ahead).is_some_and(|token| token.kind == Kind::String)
     }
 
+    fn is_unicode(&self, ahead: isize) -> bool {
+        self.token(ahead).is_some_and(|token| token.kind == Kind::UnicodeString)
+    }
+
     /// Whether these words come next, from this far on.
     fn follow(&self, ahead: isize, words: &[&str]) -> bool {
         (ahead..).zip(words).all(|(ahead, word)| self.word(ahead) == *word)
@@ -156,6 +160,7 @@ impl<'a> Writer<'a> {
             "notnull" if self.is_test() => replace(1, "is not null"),
             "is" if next == "document" => replace(2, "is null"),
             "is" if self.follow(1, &["not", "document"]) => replace(3, "is not null"),
+            "uescape" if self.is_unicode(-1) && self.is_string(1) => delete(2),
             "at" if next == "local" => delete(2),
             "both" | "leading" | "trailing" if next == "from" => delete(2),
             "similar" if next != "to" => replace(1, "similar to"),
