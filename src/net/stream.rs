@@ -1,133 +1,29 @@
-//! One socket: TCP or Unix, with or without TLS.
+//! A stream of bytes over one socket: TCP or Unix, with or without TLS.
 //!
 //! Reads and writes are poll functions over slices, because the relay polls both of its sockets within one
-//! task. A read always asks for more than is likely to be there: tokio then learns from the short read that
-//! the socket is drained, and the next poll costs no system call.
+//! task. A read always asks for more than is likely to be there: a short read shows that the socket is drained, and
+//! the next costs no system call. Whether there is anything to read or room to write is looked at first, which is one
+//! load; only if there is not is the task entered with the runtime, and only once ([`Watch`]).
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::task::coop;
 
-/// A socket without TLS.
-#[derive(Debug)]
-pub enum Socket {
-    /// TCP.
-    Tcp(TcpStream),
-    /// A Unix-domain socket.
-    Unix(UnixStream),
-    /// Lost while it was moved from one runtime to another.
-    Lost,
-}
+use super::socket::{Glance, Socket};
 
-impl Socket {
-    /// Sets what every relayed TCP connection needs: no Nagle delay, and keepalive probes after `keepalive`.
-    ///
-    /// # Errors
-    ///
-    /// What the operating system says.
-    pub fn tune(&self, keepalive: Duration) -> io::Result<()> {
-        if let Self::Tcp(stream) = self {
-            stream.set_nodelay(true)?;
-            let probes = TcpKeepalive::new().with_time(keepalive).with_interval(keepalive / 4);
-            SockRef::from(stream).set_tcp_keepalive(&probes)?;
-        }
-        Ok(())
-    }
-
-    /// The peer's address; `None` for a Unix-domain socket.
-    pub fn peer(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(stream) => stream.peer_addr().ok(),
-            Self::Unix(_) | Self::Lost => None,
-        }
-    }
-
-    /// Moves the socket to the runtime that the caller runs on: two `epoll_ctl` calls.
-    ///
-    /// # Errors
-    ///
-    /// What the operating system says; the socket is [`Socket::Lost`] then.
-    pub fn rehome(&mut self) -> io::Result<()> {
-        *self = match std::mem::replace(self, Self::Lost) {
-            Self::Tcp(stream) => Self::Tcp(TcpStream::from_std(stream.into_std()?)?),
-            Self::Unix(stream) => Self::Unix(UnixStream::from_std(stream.into_std()?)?),
-            Self::Lost => Self::Lost,
-        };
-        Ok(())
-    }
-
-    /// Whether the runtime has seen nothing on this socket since it was last read dry. No system call.
-    fn is_quiet(&self) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        match self {
-            Self::Tcp(stream) => stream.poll_read_ready(&mut cx).is_pending(),
-            Self::Unix(stream) => stream.poll_read_ready(&mut cx).is_pending(),
-            Self::Lost => false,
-        }
-    }
-
-    /// Asks the operating system whether there is nothing to read and the peer is there: one `recv`.
-    fn peeks_empty(&self) -> bool {
-        let mut byte = [std::mem::MaybeUninit::uninit()];
-        let peeked = match self {
-            Self::Tcp(stream) => SockRef::from(stream).peek(&mut byte),
-            Self::Unix(stream) => SockRef::from(stream).peek(&mut byte),
-            Self::Lost => return false,
-        };
-        matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-    }
-}
-
-// === impl AsyncRead, AsyncWrite ===
-
-impl AsyncRead for Socket {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Lost => Poll::Ready(Err(lost())),
-        }
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Lost => Poll::Ready(Err(lost())),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Lost => Poll::Ready(Ok(())),
-        }
-    }
-}
-
-fn lost() -> io::Error {
-    io::Error::new(io::ErrorKind::NotConnected, "the socket was lost between two runtimes")
+/// Whether the task that reads a stream is going to be woken when there is something to read.
+///
+/// It belongs to one task: whoever takes a stream over starts with [`Watch::Off`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Watch {
+    /// It must ask for that first.
+    #[default]
+    Off,
+    /// It has asked, and nothing has been read since. If it has been woken meanwhile a read finds out why.
+    On,
 }
 
 /// A socket as the relay sees it.
@@ -166,6 +62,43 @@ impl Stream {
         }
     }
 
+    /// Reads as [`Stream::poll_read`] does, for a task that keeps `watch` for this stream: as long as it watches, a
+    /// read that finds nothing costs one load.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Stream::poll_read`].
+    #[inline]
+    pub fn poll_read_watched(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+        watch: &mut Watch,
+    ) -> Poll<io::Result<usize>> {
+        let Self::Plain(socket) = self else { return self.poll_read(cx, buf) };
+        loop {
+            match socket.try_read(buf) {
+                Glance::Nothing if *watch == Watch::On => return Poll::Pending,
+                Glance::Nothing | Glance::Empty => *watch = Watch::Off,
+                Glance::Read(result) => {
+                    *watch = Watch::Off;
+                    return Poll::Ready(result);
+                }
+            }
+            match socket.poll_watch(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    // A task that has used up its budget is woken to try again, and watches nothing.
+                    if coop::has_budget_remaining() {
+                        *watch = Watch::On;
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
     /// Writes some of `buf`. With TLS the bytes may wait within: see [`Stream::poll_flush`].
     ///
     /// # Errors
@@ -174,7 +107,10 @@ impl Stream {
     #[inline]
     pub fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self {
-            Self::Plain(socket) => Pin::new(socket).poll_write(cx, buf),
+            Self::Plain(socket) => match socket.try_write(buf) {
+                Some(written) => Poll::Ready(written),
+                None => Pin::new(socket).poll_write(cx, buf),
+            },
             Self::TlsFromClient(tls) => Pin::new(&mut **tls).poll_write(cx, buf),
             Self::TlsToServer(tls) => Pin::new(&mut **tls).poll_write(cx, buf),
         }
@@ -287,3 +223,6 @@ pub enum Liveness {
     /// One `recv`.
     Sure,
 }
+
+#[cfg(test)]
+mod tests;

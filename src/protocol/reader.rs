@@ -1,5 +1,7 @@
 //! A cursor over a message's body that never panics and never reads past the end.
 
+use std::ffi::CStr;
+
 use super::FrameError;
 
 #[derive(Clone, Copy)]
@@ -31,10 +33,10 @@ impl<'a> Reader<'a> {
     }
 
     /// A zero-terminated string, without its zero.
+    #[inline]
     pub(super) fn cstr(&mut self) -> Result<&'a [u8], FrameError> {
-        let end = self.0.iter().position(|&byte| byte == 0).ok_or(FrameError::Format)?;
-        let text = self.bytes(end)?;
-        self.u8()?;
+        let text = CStr::from_bytes_until_nul(self.0).map_err(|_| FrameError::Format)?.to_bytes();
+        self.0 = self.0.get(text.len() + 1..).unwrap_or_default();
         Ok(text)
     }
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use crate::clock::Mono;
 use crate::cluster::{NodeId, Usable};
 use crate::config::{NoReplica, PoolMode};
-use crate::net::Liveness;
+use crate::net::{Liveness, Watch};
 use crate::pool::{Checkout, Lease, WaitError, WorkerId};
 use crate::protocol::frontend;
 use crate::route::{self, Facts, Patience, Reason, Route, Target};
@@ -225,6 +225,7 @@ impl Session {
         let policy = &self.policy;
         let link = &mut *lease;
         link.passing = Passing::default();
+        link.watch = Watch::Off;
         bring_up_to_date(
             &self.worker,
             link,

@@ -119,14 +119,15 @@ pub struct Client {
 }
 
 impl Client {
-    /// Remembers how to wake the session.
+    /// Whether the session is known to be woken like this.
     #[inline]
+    pub(crate) fn knows_waker(&self, waker: &Waker) -> bool {
+        self.waker.borrow().as_ref().is_some_and(|known| known.will_wake(waker))
+    }
+
+    /// Remembers how to wake the session.
     pub(crate) fn set_waker(&self, waker: &Waker) {
-        let mut slot = self.waker.borrow_mut();
-        match &mut *slot {
-            Some(known) if known.will_wake(waker) => {}
-            _ => *slot = Some(waker.clone()),
-        }
+        *self.waker.borrow_mut() = Some(waker.clone());
     }
 
     /// Wakes the session to look at its summons.

@@ -8,6 +8,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 use crate::clock::Mono;
+use crate::net::Watch;
 use crate::net::buffer::{Backlog, Recycler};
 use crate::pool::{Pooled, WorkerId};
 use crate::server::ConnectError;
@@ -19,6 +20,8 @@ use crate::session::pins::Stains;
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) server: Server,
+    /// Whether the session that has the server watches it.
+    pub(crate) watch: Watch,
     pub(crate) machine: Machine,
     /// What the server has not taken yet.
     pub(crate) to_server: Backlog,
@@ -55,6 +58,7 @@ impl Link {
     pub(crate) fn new(server: Server) -> Box<Self> {
         Box::new(Self {
             server,
+            watch: Watch::Off,
             machine: Machine::default(),
             to_server: Backlog::default(),
             partial: Vec::new(),

@@ -55,8 +55,8 @@ use std::sync::Arc;
 
 use crate::clock::Mono;
 use crate::cluster::{NodeId, WaitKey};
-use crate::net::Stream;
 use crate::net::buffer::Backlog;
+use crate::net::{Stream, Watch};
 use crate::pool::{Lease, Ticket};
 use crate::protocol::TransactionStatus;
 use crate::protocol::backend::{backend_key_data, ready_for_query};
@@ -82,10 +82,10 @@ pub(crate) struct Session {
     worker: Rc<Worker>,
     client: Rc<Client>,
     stream: Stream,
+    watch: Watch,
     /// What the client has sent and no server has been given.
     input: Vec<u8>,
     pending: Pending,
-    well: Well,
     skip: Skip,
     presence: Presence,
     to_client: Backlog,
@@ -120,15 +120,6 @@ enum Pending {
     More,
     /// Something has changed since it was looked at.
     Look,
-}
-
-/// Whether the client's socket may have something to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Well {
-    /// It was empty when it was last looked at in this wake-up, and will wake the session when it is not.
-    Dry,
-    /// It may.
-    Unknown,
 }
 
 /// Whether somebody is there to be answered.
@@ -269,7 +260,7 @@ impl Session {
             client,
             stream,
             pending: if buffer.is_empty() { Pending::More } else { Pending::Look },
-            well: Well::Unknown,
+            watch: Watch::Off,
             input: buffer,
             skip: Skip::Nothing,
             presence: Presence::Here,

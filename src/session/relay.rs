@@ -12,13 +12,14 @@
 
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use crate::clock::Mono;
+use crate::net::Watch;
 use crate::net::buffer::SCRATCH_LEN;
 use crate::route::Patience;
 use crate::session::acquire::Moved;
-use crate::session::{Ended, Hold, Pending, Phase, Presence, Session, Well};
+use crate::session::{Ended, Hold, Pending, Phase, Presence, Session};
 
 /// Reads per wake-up.
 const TURNS: usize = 16;
@@ -37,9 +38,8 @@ impl Session {
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        self.client.set_waker(cx.waker());
+        self.know_waker(cx.waker());
         let now = self.worker.now();
-        self.well = Well::Unknown;
         let version = self.client.backend.policy_version();
         if version != self.policy_version {
             self.adopt_policy();
@@ -53,6 +53,19 @@ impl Session {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Remembers how to wake the session. If that has changed, no socket would any more.
+    #[inline]
+    fn know_waker(&mut self, waker: &Waker) {
+        if self.client.knows_waker(waker) {
+            return;
+        }
+        self.client.set_waker(waker);
+        self.watch = Watch::Off;
+        if let Phase::Attached(attached) = &mut self.phase {
+            attached.lease.watch = Watch::Off;
+        }
     }
 
     /// Does what can be done once. The order matters: what frees a server comes before what needs one.
@@ -123,7 +136,7 @@ impl Session {
             self.restore(input, consumed);
             return Ok(Moved::Yes);
         }
-        if self.well == Well::Dry || !self.wants_input() {
+        if !self.wants_input() {
             return Ok(Moved::No);
         }
         if self.input.is_empty() { self.read_fresh(cx, now) } else { self.read_more(cx, now) }
@@ -148,11 +161,8 @@ impl Session {
         let worker = Rc::clone(&self.worker);
         let mut scratch = worker.scratch.borrow_mut();
         let scratch = &mut *scratch;
-        let count = match self.stream.poll_read(cx, &mut scratch.read) {
-            Poll::Pending => {
-                self.well = Well::Dry;
-                return Ok(Moved::No);
-            }
+        let count = match self.stream.poll_read_watched(cx, &mut scratch.read, &mut self.watch) {
+            Poll::Pending => return Ok(Moved::No),
             Poll::Ready(Ok(count)) => count,
             Poll::Ready(Err(error)) => return Err(Ended::ClientSocket(error)),
         };
@@ -171,11 +181,9 @@ impl Session {
         let worker = Rc::clone(&self.worker);
         {
             let mut scratch = worker.scratch.borrow_mut();
-            let count = match self.stream.poll_read(cx, &mut scratch.read) {
-                Poll::Pending => {
-                    self.well = Well::Dry;
-                    return Ok(Moved::No);
-                }
+            let count = match self.stream.poll_read_watched(cx, &mut scratch.read, &mut self.watch)
+            {
+                Poll::Pending => return Ok(Moved::No),
                 Poll::Ready(Ok(0)) if self.has_said_goodbye() => {
                     self.presence = Presence::Leaving;
                     return Ok(Moved::No);
@@ -235,11 +243,12 @@ impl Session {
         }
         let mut scratch = worker.scratch.borrow_mut();
         let scratch = &mut *scratch;
-        let count = match link.server.stream.poll_read(cx, &mut scratch.read) {
-            Poll::Pending => return Ok(self.release_if_done(now)),
-            Poll::Ready(Ok(0) | Err(_)) => return self.server_has_gone(cx, now),
-            Poll::Ready(Ok(count)) => count,
-        };
+        let count =
+            match link.server.stream.poll_read_watched(cx, &mut scratch.read, &mut link.watch) {
+                Poll::Pending => return Ok(self.release_if_done(now)),
+                Poll::Ready(Ok(0) | Err(_)) => return self.server_has_gone(cx, now),
+                Poll::Ready(Ok(count)) => count,
+            };
         let bytes = scratch.read.get(..count).unwrap_or_default();
         if link.partial.is_empty() {
             return self.take_replies(bytes, &mut scratch.write, cx, now);
