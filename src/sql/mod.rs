@@ -1,16 +1,17 @@
 //! What a statement is: which server may run it, and what it does to the session.
 //!
-//! [`Classifier::classify`] answers in four steps, each taken only when the one before has no
+//! [`Classifier::classify`] answers in five steps, each taken only when the one before has no
 //! answer:
 //!
-//! 1. the hash of the exact text, in a small cache, as long as texts repeat (`exact`);
-//! 2. the hash of the text in canonical form (`canonical`: literals masked), in a larger cache;
-//! 3. for everything but queries, the first words (`utility`) and the words that betray effects
+//! 1. a comparison with the texts met lately, their plain literals left out (`stencil`);
+//! 2. the hash of the exact text, in a small cache, as long as texts repeat (`exact`);
+//! 3. the hash of the text in canonical form (`canonical`: literals masked), in a larger cache;
+//! 4. for everything but queries, the first words (`utility`) and the words that betray effects
 //!    (`scan`);
-//! 4. for queries, the tokens and then the tree (`query`, `ast`): a query is a read only if each
+//! 5. for queries, the tokens and then the tree (`query`, `ast`): a query is a read only if each
 //!    of its forms and names is known to be safe on a standby.
 //!
-//! Steps 2 to 4 see only the canonical form, so equal fingerprints have equal classes by
+//! Steps 3 to 5 see only the canonical form, so equal fingerprints have equal classes by
 //! construction. What is not understood goes to the primary. This module knows nothing of servers,
 //! sessions or replicas. Rules and their reasons: PostgreSQL's manual, "Hot Standby", and
 //! `src/backend/tcop/utility.c`, `ClassifyUtilityCommandAsReadOnly`.
@@ -31,6 +32,7 @@ pub mod prepared;
 mod query;
 mod scan;
 pub mod settings;
+mod stencil;
 mod tables;
 mod translate;
 mod utility;
@@ -44,6 +46,7 @@ use classify::{Depth, Finding};
 use exact::Exact;
 use keys::{Keys, fingerprint, in_edition};
 use lexer::Unlexable;
+use stencil::Stencils;
 
 pub use catalog::{Catalog, LiveCatalog};
 pub use tables::Tables;
@@ -58,6 +61,7 @@ const MAX_LEXED: usize = 4 * 1024 * 1024;
 
 /// Classifies texts and remembers the verdicts. One per worker thread.
 pub struct Classifier {
+    stencils: Stencils,
     exact: Exact,
     by_form: Cache,
     canonical: Canonical,
@@ -68,6 +72,7 @@ impl Classifier {
     /// A classifier that remembers the verdicts of about `entries` canonical forms.
     pub fn new(entries: usize) -> Self {
         Self {
+            stencils: Stencils::new(),
             exact: Exact::new(EXACT_ENTRIES),
             by_form: Cache::new(entries),
             canonical: Canonical::default(),
@@ -85,6 +90,10 @@ impl Classifier {
             let masking = self.lex(sql);
             return self.classify_lexed(sql, masking, catalog);
         }
+        let edition = catalog.edition();
+        if let Some(verdict) = self.stencils.find(sql, edition) {
+            return verdict;
+        }
         let asked = self.exact.is_worth_asking().then(|| self.exact_key(sql, catalog));
         if let Some(key) = asked
             && let Some(verdict) = self.exact.find(key)
@@ -96,6 +105,9 @@ impl Classifier {
             return self.classify_without_form(sql, masking, asked, catalog);
         }
         let verdict = self.classify_lexed(sql, masking, catalog);
+        if masking == Ok(Masking::Full) {
+            self.stencils.learn(sql, verdict, edition);
+        }
         if let Some(key) = asked {
             self.exact.insert_if_seen(key, verdict);
         }

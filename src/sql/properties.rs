@@ -100,6 +100,47 @@ fn literal() -> impl Strategy<Value = String> {
     ]
 }
 
+/// Literals, and what looks like some.
+fn any_literal() -> impl Strategy<Value = String> {
+    let oddities = vec![
+        "''",
+        "''''",
+        "'a''b'",
+        "'a' 'b'",
+        "'a'\n'b'",
+        "'\\'",
+        "E'\\''",
+        "e'x'",
+        "'é'",
+        "B'1'",
+        "N'n'",
+        "U&'u'",
+        "$$d$$",
+        "1.5",
+        ".5",
+        "1.",
+        "1e5",
+        "0x1f",
+        "1_000",
+        "$1",
+        "-1",
+        "- 1",
+        "1a",
+        "a1",
+        "(1)",
+        "1;",
+        "1 /* pglagoon: primary */",
+        "'",
+        "now()",
+        "f(1)",
+    ];
+    prop_oneof![
+        4 => "[0-9]{1,20}",
+        2 => literal(),
+        2 => select(oddities).prop_map(str::to_owned),
+    ]
+}
+
 proptest! {
     #[test]
     fn arbitrary_bytes_are_answered(bytes in vec(any::<u8>(), 0..200)) {
@@ -142,6 +183,27 @@ proptest! {
         let (one, other) = (verdict_of(&left), verdict_of(&right));
         if one.fingerprint == other.fingerprint && one.fingerprint != 0 {
             prop_assert_eq!(one, other, "{} | {}", left, right);
+        }
+    }
+
+    #[test]
+    fn texts_that_differ_in_literals_are_judged_as_if_met_first(
+        parts in vec(fragment(), 0..4),
+        literals in vec(vec(any_literal(), 0..4), 2..5),
+        glue in select(vec!["", " ", ",", "\n", "--", "-", ".", "'"]),
+    ) {
+        let catalog = LiveCatalog::default();
+        let mut warm = Classifier::new(16);
+        for literals in &literals {
+            let parts = parts.iter().chain(literals).map(String::as_str).collect::<Vec<_>>();
+            let sql = format!("select a from t where a = {};", parts.join(glue));
+            for _ in 0..3 {
+                prop_assert_eq!(
+                    warm.classify(sql.as_bytes(), &catalog),
+                    verdict_of(&sql),
+                    "{}", sql
+                );
+            }
         }
     }
 
