@@ -70,7 +70,7 @@ impl Socket {
         looked.is_err()
     }
 
-    /// Reads what is there. [`Glance::Nothing`] costs no system call.
+    /// Reads what is there. No system call is made if the runtime has seen nothing arrive.
     #[inline]
     pub(super) fn try_read(&self, buf: &mut [u8]) -> Glance {
         let mut glance = Glance::Nothing;
@@ -174,18 +174,16 @@ impl AsyncWrite for Socket {
 /// What a look at a socket has found.
 #[derive(Debug)]
 pub(super) enum Glance {
-    /// The runtime has seen nothing arrive. Whoever watches is still going to be woken.
+    /// There is nothing to read.
     Nothing,
-    /// Something had arrived, but there was nothing to read. Nobody watches any more.
-    Empty,
-    /// This. Nobody watches any more.
+    /// This.
     Read(io::Result<usize>),
 }
 
 #[inline]
 fn look(mut socket: &socket2::Socket, buf: &mut [u8]) -> Glance {
     match socket.read(buf) {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Glance::Empty,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Glance::Nothing,
         result => Glance::Read(result),
     }
 }

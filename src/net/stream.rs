@@ -76,14 +76,14 @@ impl Stream {
         watch: &mut Watch,
     ) -> Poll<io::Result<usize>> {
         let Self::Plain(socket) = self else { return self.poll_read(cx, buf) };
+        if *watch == Watch::On && socket.is_quiet() {
+            return Poll::Pending;
+        }
+        *watch = Watch::Off;
         loop {
-            match socket.try_read(buf) {
-                Glance::Nothing if *watch == Watch::On => return Poll::Pending,
-                Glance::Nothing | Glance::Empty => *watch = Watch::Off,
-                Glance::Read(result) => {
-                    *watch = Watch::Off;
-                    return Poll::Ready(result);
-                }
+            // Nobody watches, or no more: something has arrived since.
+            if let Glance::Read(result) = socket.try_read(buf) {
+                return Poll::Ready(result);
             }
             match socket.poll_watch(cx) {
                 Poll::Ready(Ok(())) => {}

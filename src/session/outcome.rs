@@ -28,7 +28,6 @@ impl Session {
         now: Mono,
     ) -> Result<Moved, Ended> {
         let mut out = Gather::new(bytes, mixed);
-        let mut answers = self.worker.recycler.borrow_mut().take();
         let Phase::Attached(attached) = &mut self.phase else { return Ok(Moved::No) };
         let Some(traffic) = self.client.backend.traffic.get(usize::from(self.worker.id.0)) else {
             return Ok(Moved::No);
@@ -42,9 +41,8 @@ impl Session {
             traffic,
             seen: replies::Seen::default(),
         };
-        let taken = replies.take(bytes, &mut out, &mut answers);
+        let taken = replies.take(bytes, &mut out);
         let seen = replies.seen;
-        self.worker.recycler.borrow_mut().give(&mut answers);
         let used = match taken {
             Ok(used) => used,
             Err(violation) => {

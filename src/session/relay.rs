@@ -78,7 +78,13 @@ impl Session {
             Phase::Attached(_) if self.presence == Presence::Leaving && self.input.is_empty() => {
                 return self.see_off(cx, now);
             }
-            Phase::Attached(_) => moved = moved.or(self.read_server(cx, now)?),
+            Phase::Attached(_) => {
+                let read = self.read_server(cx, now)?;
+                // Without a server what is left to do comes from the client, who is read next.
+                if !matches!(self.phase, Phase::Detached) || !self.to_client.is_empty() {
+                    moved = moved.or(read);
+                }
+            }
             Phase::Waiting(..) => match self.poll_waiting(cx, now) {
                 Ok(Moved::Yes) => {
                     self.pending = Pending::Look;

@@ -97,16 +97,9 @@ impl Replies<'_> {
     /// # Errors
     ///
     /// The server is out of step.
-    pub(super) fn take(
-        &mut self,
-        bytes: &[u8],
-        out: &mut Gather<'_>,
-        answers: &mut Vec<u8>,
-    ) -> Result<usize, Violation> {
+    pub(super) fn take(&mut self, bytes: &[u8], out: &mut Gather<'_>) -> Result<usize, Violation> {
         let mut position = 0;
-        if self.link.machine.is_answer_due() {
-            self.drain(out, answers);
-        }
+        self.drain(out);
         while position < bytes.len() {
             if self.link.passing.from_server > 0 {
                 position += self.pass_on(position, bytes.len() - position, out);
@@ -131,14 +124,14 @@ impl Replies<'_> {
             }
             let body = frame.map(frontend::body).unwrap_or_default();
             let available = header.size.min(rest.len());
-            let shown = self.message(tag, body, answers)?;
+            let shown = self.message(tag, body)?;
             if shown == OnBackend::Forward {
                 out.pass(position, position + available);
             }
             self.link.passing.from_server = header.size - available;
             self.link.passing.shown = shown;
             position += available;
-            self.drain(out, answers);
+            self.drain(out);
         }
         Ok(position)
     }
@@ -154,14 +147,9 @@ impl Replies<'_> {
 
     /// Shows one message to the machine, and looks at it where the session has a part in it.
     #[inline]
-    fn message(
-        &mut self,
-        tag: BackendTag,
-        body: &[u8],
-        answers: &mut Vec<u8>,
-    ) -> Result<OnBackend, Violation> {
+    fn message(&mut self, tag: BackendTag, body: &[u8]) -> Result<OnBackend, Violation> {
         if tag == BackendTag::DATA_ROW {
-            return self.ask_machine(tag, body, answers);
+            return self.ask_machine(tag, body);
         }
         if tag == BackendTag::ERROR_RESPONSE {
             self.on_error(ErrorFields(body));
@@ -173,7 +161,7 @@ impl Replies<'_> {
                 matches!(code, Some(SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN));
         }
         let oldest = self.link.machine.oldest();
-        let shown = self.ask_machine(tag, body, answers)?;
+        let shown = self.ask_machine(tag, body)?;
         if let Some(listening) = self.listening {
             let machine = &self.link.machine;
             match tag {
@@ -211,35 +199,30 @@ impl Replies<'_> {
     }
 
     #[inline]
-    fn ask_machine(
-        &mut self,
-        tag: BackendTag,
-        body: &[u8],
-        answers: &mut Vec<u8>,
-    ) -> Result<OnBackend, Violation> {
+    fn ask_machine(&mut self, tag: BackendTag, body: &[u8]) -> Result<OnBackend, Violation> {
         let mut books = Books {
             names: self.names,
             parameters: self.parameters,
             statements: &mut self.link.server.statements,
-            answers,
+            // The machine answers in `drain` only.
+            answers: &mut Vec::new(),
         };
         self.link.machine.on_backend(tag, body, &mut books)
     }
 
     /// Answers in the server's stead what has become due after the last message.
     #[inline]
-    fn drain(&mut self, out: &mut Gather<'_>, answers: &mut Vec<u8>) {
-        answers.clear();
+    fn drain(&mut self, out: &mut Gather<'_>) {
+        if !self.link.machine.is_answer_due() {
+            return;
+        }
         let mut books = Books {
             names: self.names,
             parameters: self.parameters,
             statements: &mut self.link.server.statements,
-            answers,
+            answers: out.insert(),
         };
         self.link.machine.drain(&mut books);
-        if !answers.is_empty() {
-            out.insert().extend_from_slice(answers);
-        }
     }
 
     fn on_error(&mut self, fields: ErrorFields<'_>) {

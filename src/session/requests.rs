@@ -101,7 +101,7 @@ impl Requests<'_> {
         let range = (start, start + header.size);
         match tag {
             FrontendTag::QUERY => {
-                if self.query(frontend::query_text(body)?, range, out) == Readiness::Wait {
+                if self.query(self.known_text(body)?, range, out) == Readiness::Wait {
                     return Ok(Taken::Wait);
                 }
             }
@@ -147,6 +147,15 @@ impl Requests<'_> {
     fn forward(&mut self, request: Request, range: (usize, usize), out: &mut Gather<'_>) {
         self.link.machine.sent(Owed::forward(request));
         out.pass(range.0, range.1);
+    }
+
+    /// The text of a Query, which the survey may have read already.
+    #[inline]
+    fn known_text<'b>(&self, body: &'b [u8]) -> Result<&'b [u8], FrameError> {
+        match (&self.surveyed, body) {
+            (Surveyed::Query(len, _), [text @ .., 0]) if *len == text.len() => Ok(text),
+            _ => frontend::query_text(body),
+        }
     }
 
     #[inline]
