@@ -119,6 +119,15 @@
 //! * **A client that does not read its notifications is disconnected** (53400) at its next idle moment: drivers handle
 //!   that, and no application looks at a notice that it has lost some. After a lost listening connection, which is
 //!   nobody's fault, a warning (01000) is all there is.
+//! * **A Parse is left out only where nobody can tell:** a text that comes for the second time is given a name on the server
+//!   and is only bound from then on, if it is a query or a plain write, if no literal of it may mean the present moment
+//!   (`'now'`), and if nothing that decides what it means has changed: settings and role, the catalog as far as any
+//!   session of ours has changed it, temporary objects. What others do to the catalog directly goes unnoticed for at most
+//!   `pool.plan_reuse` (PostgreSQL itself replans where a table that is used has changed). Each renewal begins with five
+//!   custom plans again, so that a generic plan that does not fit does not stay.
+//! * **The same text under other circumstances is another prepared statement** (`Background`), for named statements
+//!   too: literals and names are resolved when a text is parsed, so two clients with different `search_path`, `TimeZone`
+//!   or role must not share one.
 //! * **serde is not used for the configuration:** it stops at the first error, and an operator must see all of them.
 
 pub mod clock;

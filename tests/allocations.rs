@@ -218,6 +218,7 @@ fn serve(mut stream: TcpStream, name: &str, in_recovery: &str) -> Option<()> {
         match frame[0] {
             b'Q' => output.extend(&queried),
             b'P' => output.extend(b"1\0\0\0\x04"),
+            b'C' => output.extend(b"3\0\0\0\x04"),
             b'B' => {
                 // The first letter of the statement's name.
                 asked = input[1];

@@ -12,6 +12,7 @@ mod architecture;
 mod cancel;
 mod command_line;
 mod copy;
+mod elision;
 mod extended;
 mod isolation;
 mod limits;

@@ -21,6 +21,7 @@ scripted!(
     the_unnamed_statement_follows_its_client,
     the_unnamed_statement_ends_with_a_query,
     nobody_sees_anothers_unnamed_statement,
+    nobody_sees_anothers_unnamed_statement_after_an_error,
     deallocate_all_forgets_names,
     a_server_that_lost_its_statements_is_given_them_again,
     a_close_is_answered_in_its_place,
@@ -312,6 +313,23 @@ async fn nobody_sees_anothers_unnamed_statement(delivery: Delivery) {
     server.expect([&[close_statement("")], &run_named("")[..]].concat()).await;
     server.reply([close_complete(), error("26000"), idle()]).await;
     other.expect([error("26000"), idle()]).await;
+}
+
+async fn nobody_sees_anothers_unnamed_statement_after_an_error(delivery: Delivery) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
+    let (mut client, mut server) = stage.pair().await;
+    let mut other = stage.client().await;
+    client.send([parse("", "select secret"), sync()]).await;
+    server.answer([parse("", "select secret"), sync()], [parse_complete(), idle()]).await;
+    client.expect([parse_complete(), idle()]).await;
+    // The error has the server skip our Close, too.
+    for _ in 0..2 {
+        let nobody = [bind("", "nobody")];
+        other.send([&nobody, &run_named("")[..]].concat()).await;
+        server.expect([&nobody, &[close_statement("")], &run_named("")[..]].concat()).await;
+        server.reply([error("26000"), idle()]).await;
+        other.expect([error("26000"), idle()]).await;
+    }
 }
 
 async fn deallocate_all_forgets_names(delivery: Delivery) {

@@ -62,6 +62,8 @@ pub struct Cluster {
     catalog: LiveCatalog,
     /// Tells the monitor that a deadline was added which passes before all others.
     deadline_added: Notify,
+    /// Counts what sessions have done to the catalog.
+    schema: AtomicU64,
 }
 
 impl Cluster {
@@ -88,6 +90,7 @@ impl Cluster {
             waiters: Mutex::default(),
             catalog: LiveCatalog::new(Catalog::builtin(), rand::random()),
             deadline_added: Notify::new(),
+            schema: AtomicU64::new(0),
         }
     }
 
@@ -110,6 +113,17 @@ impl Cluster {
     /// One node.
     pub fn node(&self, id: NodeId) -> Option<&Node> {
         self.nodes.get(id.index())
+    }
+
+    /// Changes with every change of the catalog that a session has made.
+    #[inline]
+    pub fn schema(&self) -> u64 {
+        self.schema.load(Ordering::Acquire)
+    }
+
+    /// A session has changed the catalog, or may have. To be called before its client learns of it.
+    pub fn schema_changed(&self) {
+        self.schema.fetch_add(1, Ordering::Release);
     }
 
     /// What routing may look at. Costs nothing.

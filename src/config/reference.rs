@@ -84,7 +84,11 @@ fn render() -> String {
         text.push_str(part);
         for field in Overrides::default().fields() {
             let default = " Default: as there.";
-            let example = if field.name == "pool_mode" { "\"session\"" } else { "5" };
+            let example = match field.name {
+                "plan_reuse" => "0",
+                "pool_mode" => "\"session\"",
+                _ => "5",
+            };
             let comment = comment(field.documentation, default);
             text.extend(["\n", &comment, "# ", field.name, " = ", example, "\n"]);
         }

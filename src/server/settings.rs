@@ -21,6 +21,37 @@ const IDENTITY: [&str; 2] = ["session_authorization", "role"];
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Settings {
     entries: Vec<(Box<str>, Value)>,
+    /// Those of them that may change what a text means; `None` if there are none.
+    meaning: Option<Arc<Meaning>>,
+}
+
+/// Settings that decide what a text means, sorted by name.
+pub type Meaning = [(Box<str>, Value)];
+
+/// Settings that change nothing about how a text is parsed and planned.
+const MEANINGLESS: [&str; 16] = [
+    "application_name",
+    "bytea_output",
+    "client_min_messages",
+    "default_transaction_deferrable",
+    "default_transaction_isolation",
+    "default_transaction_read_only",
+    "extra_float_digits",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "lock_timeout",
+    "log_min_duration_statement",
+    "log_statement",
+    "statement_timeout",
+    "synchronous_commit",
+    "transaction_timeout",
+    "work_mem",
+];
+
+/// Whether texts may mean something else with another value of `name`. Custom parameters (`app.user`) are read when
+/// a statement runs.
+fn bears_meaning(name: &str) -> bool {
+    !name.contains('.') && MEANINGLESS.binary_search(&name).is_err()
 }
 
 impl Settings {
@@ -32,6 +63,15 @@ impl Settings {
 
     /// Sets `name`, or leaves it at the server's default if there is no value.
     pub fn set(&mut self, name: &str, value: Option<Value>) {
+        self.assign(name, value);
+        if bears_meaning(name) {
+            let meaning: Vec<_> =
+                self.entries.iter().filter(|(name, _)| bears_meaning(name)).cloned().collect();
+            self.meaning = (!meaning.is_empty()).then(|| meaning.into());
+        }
+    }
+
+    fn assign(&mut self, name: &str, value: Option<Value>) {
         let found = self.entries.binary_search_by(|(known, _)| (**known).cmp(name));
         match (found, value) {
             (Ok(index), Some(value)) => {
@@ -50,6 +90,12 @@ impl Settings {
     /// Whether a server with `self` would run statements as somebody else than one with `wanted`.
     pub fn changes_identity(&self, wanted: &Self) -> bool {
         IDENTITY.iter().any(|name| self.get(name) != wanted.get(name))
+    }
+
+    /// What decides the meaning of texts; `None` if all of that is as on a fresh server.
+    #[inline]
+    pub fn meaning(&self) -> Option<&Arc<Meaning>> {
+        self.meaning.as_ref()
     }
 
     /// Whether nothing is set.
@@ -183,6 +229,19 @@ mod tests {
             "RESET \"a\";SET \"b\" TO 3;SELECT pg_catalog.set_config('c','x, y',false);"
         );
         assert_eq!(change(&a, &a), "");
+    }
+
+    #[test]
+    fn some_settings_change_what_texts_mean() {
+        let mut set = settings(&[("work_mem", Value::Sql("1".into()))]);
+        set.set("app.user", Some(Value::Config("7".into())));
+        assert_eq!(set.meaning(), None);
+        let bare = set.clone();
+        set.set("search_path", Some(Value::Config("a, b".into())));
+        assert_eq!(set.meaning().map(|meaning| meaning.len()), Some(1));
+        set.set("search_path", None);
+        assert_eq!(set, bare);
+        assert!(MEANINGLESS.is_sorted());
     }
 
     #[test]

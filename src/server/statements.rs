@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foldhash::fast::FixedState;
 
+use crate::clock::Mono;
 use crate::protocol::frontend::{self, Object};
-use crate::sql::{LiveCatalog, Verdict};
+use crate::server::settings::Meaning;
+use crate::sql::{Verdict, reuse};
 
 /// Tells statements apart: equal ids mean equal text and parameter types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,6 +30,34 @@ pub struct Statement {
     pub edition: u64,
     /// What it does.
     pub verdict: Verdict,
+    /// Whether a plan of it may stand in for parsing it again.
+    pub reuse: Reuse,
+    /// Under which circumstances it was parsed; `None` if that is not known: nobody else shares it then.
+    pub(super) background: Option<Background>,
+}
+
+/// Under which circumstances a text is parsed: with the same ones it means the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Background {
+    /// The settings that decide what texts mean, if any differs from those of a fresh server.
+    pub meaning: Option<Arc<Meaning>>,
+    /// Counts the changes of the catalog.
+    pub schema: u64,
+}
+
+/// Whether a plan of a statement may stand in for parsing it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    /// It may, as long as the circumstances are the same.
+    Allowed,
+    /// It may not.
+    Never,
+}
+
+impl Reuse {
+    pub(super) fn of(query: &[u8], verdict: Verdict) -> Self {
+        if reuse::is_reusable(query, verdict) { Self::Allowed } else { Self::Never }
+    }
 }
 
 impl Statement {
@@ -37,9 +68,17 @@ impl Statement {
     }
 
     /// The same statement after its database's catalog has changed.
-    fn renewed(&self, edition: u64, verdict: Verdict) -> Self {
-        let Self { id, origin, ref query, ref types, .. } = *self;
-        Self { id, query: query.clone(), types: types.clone(), origin, edition, verdict }
+    pub(super) fn renewed(&self, edition: u64, verdict: Verdict) -> Self {
+        Self {
+            id: self.id,
+            query: self.query.clone(),
+            types: self.types.clone(),
+            origin: self.origin,
+            edition,
+            verdict,
+            reuse: self.reuse,
+            background: self.background.clone(),
+        }
     }
 }
 
@@ -99,7 +138,22 @@ struct Prepared {
     name: ServerName,
     used: u64,
     state: State,
+    since: Mono,
 }
+
+/// What a server can do about a text that a client parses without giving it a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// It has it as a statement of this name, parsed not long ago.
+    Known,
+    /// The text comes again and again: it is worth a name.
+    Wanted,
+    /// The text is new to it.
+    New,
+}
+
+/// How many texts are remembered as having been parsed once.
+const REMEMBERED: usize = 512;
 
 /// Where a statement stands on a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +172,10 @@ pub struct Statements {
     unnamed: Option<StatementId>,
     clock: u64,
     next: u32,
+    /// Names that have been given up, and whose Close has not been sent.
+    given_up: Vec<ServerName>,
+    /// The statements that were parsed without a name, by the last digits of their ids.
+    once: Vec<u64>,
 }
 
 impl Statements {
@@ -132,14 +190,44 @@ impl Statements {
         })
     }
 
-    /// Gives the statement a name for a Parse that is about to be sent.
-    pub fn prepare(&mut self, id: StatementId) -> ServerName {
+    /// Gives the statement a name for a Parse that is about to be sent. An older one is given up.
+    pub fn prepare(&mut self, id: StatementId, now: Mono) -> ServerName {
         self.clock += 1;
         self.next = self.next.wrapping_add(1);
         let name = ServerName(self.next);
-        let prepared = Prepared { name, used: self.clock, state: State::Preparing };
+        let prepared = Prepared { name, used: self.clock, state: State::Preparing, since: now };
+        self.give_up(id);
         self.named.insert(id, prepared);
         name
+    }
+
+    /// The statement must be parsed again before it is used again.
+    pub fn give_up(&mut self, id: StatementId) {
+        if let Some(old) = self.named.remove(&id) {
+            self.given_up.push(old.name);
+        }
+    }
+
+    /// What can be done about a statement that is parsed without a name at `now`. One that was parsed longer than
+    /// `for_long` ago is parsed again, so that what changes behind our back does not go unnoticed for longer.
+    pub fn offer(&mut self, id: StatementId, now: Mono, for_long: Duration) -> Offer {
+        if let Some(known) = self.named.get(&id) {
+            let is_recent = now.saturating_since(known.since) <= for_long;
+            return if is_recent { Offer::Known } else { Offer::Wanted };
+        }
+        if self.once.is_empty() {
+            self.once.resize(REMEMBERED, 0);
+        }
+        let place = usize::try_from(id.0).unwrap_or(0) % REMEMBERED;
+        match self.once.get_mut(place) {
+            // No id is zero.
+            Some(seen) if *seen == id.0 => Offer::Wanted,
+            Some(seen) => {
+                *seen = id.0;
+                Offer::New
+            }
+            None => Offer::New,
+        }
     }
 
     /// ParseComplete has come back.
@@ -162,15 +250,22 @@ impl Statements {
         self.unnamed
     }
 
-    /// The server's unnamed statement has changed, or is unknown from now on.
+    /// The server's unnamed statement is this one from now on, or it has none.
     #[inline]
     pub fn set_unnamed(&mut self, id: Option<StatementId>) {
         self.unnamed = id;
     }
 
+    /// The server may have an unnamed statement, and nobody knows which.
+    pub fn lose_unnamed(&mut self) {
+        // No statement has this id.
+        self.unnamed = Some(StatementId(0));
+    }
+
     /// The server has lost all statements: DISCARD ALL or DEALLOCATE ALL.
     pub fn clear(&mut self) {
         self.named.clear();
+        self.given_up.clear();
         self.unnamed = None;
     }
 
@@ -184,15 +279,25 @@ impl Statements {
         self.named.is_empty()
     }
 
-    /// Removes the least recently used statements beyond `limit` and writes a Close for each. To be called
-    /// only while nothing is on its way to the server, so that no pipeline refers to what goes. Returns how
-    /// many Close messages were written.
+    /// Whether [`Statements::evict`] has anything to do.
+    #[inline]
+    pub fn has_too_many(&self, limit: usize) -> bool {
+        self.named.len() > limit || !self.given_up.is_empty()
+    }
+
+    /// Removes the least recently used statements beyond `limit`, and those that were given up, and writes a Close
+    /// for each. To be called only while nothing is on its way to the server, so that no pipeline refers to what
+    /// goes. Returns how many Close messages were written.
     ///
     /// An eighth of the limit goes at a time: the search for the oldest is then paid for by the many Parse
     /// messages that came before it.
     pub fn evict(&mut self, limit: usize, out: &mut Vec<u8>) -> usize {
+        let given_up = self.given_up.len();
+        for name in self.given_up.drain(..) {
+            frontend::close(out, Object::Statement, name.text().as_bytes());
+        }
         if self.named.len() <= limit {
-            return 0;
+            return given_up;
         }
         let excess = (self.named.len() - limit + limit / 8).min(self.named.len());
         let mut ages: Vec<(u64, StatementId)> =
@@ -205,82 +310,13 @@ impl Statements {
                 frontend::close(out, Object::Statement, prepared.name.text().as_bytes());
             }
         }
-        excess
-    }
-}
-
-/// All statements that clients of one worker use, so that equal ones are kept once.
-///
-/// Two generations: what has not been used since the last but one turn-over is forgotten here, and lives on only
-/// where a client holds it by name.
-#[derive(Debug)]
-pub struct Interner {
-    young: HashMap<u64, Arc<Statement>, FixedState>,
-    old: HashMap<u64, Arc<Statement>, FixedState>,
-    limit: usize,
-    hasher: foldhash::quality::RandomState,
-    ids: Arc<std::sync::atomic::AtomicU64>,
-}
-
-impl Interner {
-    /// Room for `limit` statements in each generation; `ids` is shared by all workers.
-    pub fn new(limit: usize, ids: Arc<std::sync::atomic::AtomicU64>) -> Self {
-        Self {
-            young: HashMap::default(),
-            old: HashMap::default(),
-            limit,
-            hasher: foldhash::quality::RandomState::default(),
-            ids,
-        }
-    }
-
-    /// The statement with this text and these parameter types; `classify` is asked about one that is new, or new to
-    /// this edition of its database's catalog.
-    pub fn intern(
-        &mut self,
-        (query, types): (&[u8], &[u8]),
-        catalog: &LiveCatalog,
-        classify: impl FnOnce(&[u8]) -> Verdict,
-    ) -> Arc<Statement> {
-        use std::hash::{BuildHasher, Hasher};
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write(query);
-        hasher.write(types);
-        let (origin, edition) = (catalog.origin(), catalog.edition());
-        hasher.write_u64(origin);
-        let hash = hasher.finish();
-        let is_same = |known: &&Arc<Statement>| known.origin == origin && known.is(query, types);
-        let young = self.young.get(&hash).filter(is_same);
-        if let Some(known) = young.filter(|known| known.edition == edition) {
-            return Arc::clone(known);
-        }
-        let statement = match young.or_else(|| self.old.get(&hash).filter(is_same)) {
-            Some(known) if known.edition == edition => Arc::clone(known),
-            Some(known) => Arc::new(known.renewed(edition, classify(query))),
-            None => {
-                let id = self.ids.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                Arc::new(Statement {
-                    id: StatementId(id),
-                    query: query.into(),
-                    types: types.into(),
-                    origin,
-                    edition,
-                    verdict: classify(query),
-                })
-            }
-        };
-        if self.young.len() >= self.limit {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(hash, Arc::clone(&statement));
-        statement
+        given_up + excess
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sql::{Catalog, Class, Effects, Tables};
 
     fn id(n: u64) -> StatementId {
         StatementId(n)
@@ -289,49 +325,48 @@ mod tests {
     #[test]
     fn names_are_never_used_twice() {
         let mut statements = Statements::default();
-        let first = statements.prepare(id(1));
+        let first = statements.prepare(id(1), Mono::ZERO);
         statements.forget(id(1));
-        let second = statements.prepare(id(1));
+        let second = statements.prepare(id(1), Mono::ZERO);
         assert_ne!(first, second);
         assert_eq!(first.text().as_bytes(), b"pgl_1");
         assert_eq!(ServerName(u32::MAX).text().as_bytes(), b"pgl_4294967295");
     }
 
     #[test]
+    fn a_text_is_offered_a_name_when_it_comes_again_and_a_new_one_when_that_is_old() {
+        let mut statements = Statements::default();
+        let at = |seconds: u64| Mono(1 + seconds * 1_000_000_000);
+        let second = Duration::from_secs(1);
+        assert_eq!(statements.offer(id(1), at(0), second), Offer::New);
+        assert_eq!(statements.offer(id(513), at(0), second), Offer::New);
+        assert_eq!(statements.offer(id(1), at(0), second), Offer::New, "it was forgotten");
+        assert_eq!(statements.offer(id(1), at(9), second), Offer::Wanted);
+        let old = statements.prepare(id(1), at(9));
+        assert_eq!(statements.offer(id(1), at(10), second), Offer::Known);
+        assert_eq!(statements.offer(id(1), at(11), second), Offer::Wanted);
+        assert_ne!(statements.prepare(id(1), at(11)), old);
+        let mut out = Vec::new();
+        assert!(statements.has_too_many(8));
+        assert_eq!(statements.evict(8, &mut out), 1);
+        assert!(out.windows(5).any(|part| part == b"pgl_1"));
+        assert!(!statements.has_too_many(8));
+    }
+
+    #[test]
     fn a_confirmed_statement_outlives_a_late_failure() {
         let mut statements = Statements::default();
-        let name = statements.prepare(id(1));
+        let name = statements.prepare(id(1), Mono::ZERO);
         statements.confirm(id(1));
         statements.forget(id(1));
         assert_eq!(statements.name(id(1)), Some(name));
     }
 
     #[test]
-    fn a_statement_keeps_its_identity_when_its_verdict_may_change() {
-        let verdict = |fingerprint| Verdict {
-            class: Class::Read,
-            effects: Effects::empty(),
-            fingerprint,
-            tables: Tables::NONE,
-        };
-        let mut interner = Interner::new(8, Arc::default());
-        let catalog = LiveCatalog::new(Catalog::builtin(), 7);
-        let text = (b"select 1".as_slice(), b"".as_slice());
-        let first = interner.intern(text, &catalog, |_| verdict(1));
-        let same = interner.intern(text, &catalog, |_| verdict(2));
-        assert!(Arc::ptr_eq(&first, &same));
-        catalog.publish(Catalog::builtin());
-        let renewed = interner.intern(text, &catalog, |_| verdict(3));
-        assert_eq!((renewed.id, renewed.verdict.fingerprint), (first.id, 3));
-        let elsewhere = LiveCatalog::new(Catalog::builtin(), 9);
-        assert_ne!(interner.intern(text, &elsewhere, |_| verdict(4)).id, first.id);
-    }
-
-    #[test]
     fn eviction_takes_the_least_recently_used() {
         let mut statements = Statements::default();
         for n in 0..10 {
-            statements.prepare(id(n));
+            statements.prepare(id(n), Mono::ZERO);
             statements.confirm(id(n));
         }
         statements.name(id(0));

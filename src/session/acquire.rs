@@ -7,21 +7,19 @@ use std::task::{Context, Poll};
 use crate::clock::Mono;
 use crate::cluster::{NodeId, Usable};
 use crate::config::{NoReplica, PoolMode};
-use crate::net::{Liveness, Watch};
-use crate::pool::{Checkout, Lease, WaitError, WorkerId};
-use crate::protocol::frontend;
+use crate::net::Watch;
+use crate::pool::{Checkout, Lease, WaitError};
 use crate::route::{self, Facts, Patience, Reason, Route, Target};
-use crate::server::settings::{Settings, same};
 use crate::session::backend::Standing;
 use crate::session::clients::{Activity, Cancelling, Summons};
-use crate::session::link::{Gate, Link, Passing};
-use crate::session::machine::{Owed, Request};
+use crate::session::fitting::{bring_up_to_date, revived};
+use crate::session::link::{Link, Passing};
 use crate::session::pins::Pins;
 use crate::session::portals::Portals;
 use crate::session::respond::Trouble;
 use crate::session::survey::Batch;
 use crate::session::terms::{Requirement, Terms};
-use crate::session::worker::{Stopping, Worker};
+use crate::session::worker::Stopping;
 use crate::session::{Attached, Batches, Detour, Phase, Replay, Session, Wrote, cleaning};
 use crate::sql::{Class, Isolation};
 
@@ -334,60 +332,6 @@ impl Session {
             counter.add(1);
         }
     }
-}
-
-/// Queues what the server lacks of what its client has, to go out in the same packet as the client's statement.
-pub(super) fn bring_up_to_date(
-    worker: &Worker,
-    link: &mut Link,
-    wanted: &Arc<Settings>,
-    max_statements: usize,
-) {
-    if !same(&link.server.settings, wanted) {
-        if link.server.settings.changes_identity(wanted) {
-            link.gate = Gate::Shut;
-        }
-        let mut sql = worker.recycler.borrow_mut().take();
-        link.server.settings.change_sql(wanted, &mut sql);
-        frontend::query(link.to_server.queue(&mut worker.recycler.borrow_mut()), &sql);
-        link.machine.sent(Owed::swallow(Request::Query));
-        link.server.statements.set_unnamed(None);
-        link.server.settings = Arc::clone(wanted);
-        worker.recycler.borrow_mut().give(&mut sql);
-    }
-    if link.server.statements.len() > max_statements {
-        let queue = &mut worker.recycler.borrow_mut();
-        let closed = link.server.statements.evict(max_statements, link.to_server.queue(queue));
-        for _ in 0..closed {
-            link.machine.sent(Owed::swallow(Request::Close));
-        }
-    }
-}
-
-/// Brings a server to this worker and makes sure that it lives; a dead one is closed. One that has been idle for
-/// `check_delay` is looked at more closely.
-pub(super) fn revived(
-    worker: &Worker,
-    mut lease: Lease<Box<Link>>,
-    check_delay: std::time::Duration,
-    now: Mono,
-) -> Option<Lease<Box<Link>>> {
-    let server = &mut lease.server;
-    if WorkerId(server.home) != worker.id {
-        if server.stream.rehome().is_err() {
-            lease.close(now);
-            return None;
-        }
-        server.home = worker.id.0;
-    }
-    let idle = now.saturating_since(server.last_used);
-    let liveness = if idle >= check_delay { Liveness::Sure } else { Liveness::Cheap };
-    if server.stream.is_alive(liveness) {
-        return Some(lease);
-    }
-    tracing::debug!(process_id = server.process_id, "an idle server has gone");
-    lease.close(now);
-    None
 }
 
 /// Whether a step has changed anything.

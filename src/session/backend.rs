@@ -31,6 +31,8 @@ pub struct Policy {
     pub timeouts: Timeouts,
     /// How large things may be.
     pub limits: Limits,
+    /// How long a plan may stand in for parsing its statement anew; `None` is not at all.
+    pub plan_reuse: Option<Duration>,
     /// How long a client waits for a server; `None` for ever.
     pub query_wait_timeout: Option<Duration>,
     /// From which age on an idle server is asked whether it is alive before it is handed out.

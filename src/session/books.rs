@@ -2,7 +2,7 @@
 
 use crate::protocol::{BackendTag, backend};
 use crate::server::statements::Statements;
-use crate::session::machine::{Change, Ledger, Owed, Request, Synthetic};
+use crate::session::machine::{Change, Fate, Ledger, Owed, Request, Synthetic};
 use crate::session::names::Names;
 use crate::session::parameters::Parameters;
 
@@ -23,7 +23,7 @@ impl Ledger for Books<'_> {
             Change::None => {}
             Change::Names | Change::Unnamed => self.names.commit(),
             Change::Prepares(id) => self.statements.confirm(id),
-            Change::PreparesAndNames(id) => {
+            Change::PreparesAndNames(id) | Change::PreparesUnnamed(id) => {
                 self.statements.confirm(id);
                 self.names.commit();
             }
@@ -32,31 +32,23 @@ impl Ledger for Books<'_> {
     }
 
     fn failed(&mut self, owed: Owed) {
+        self.undo(owed);
         // A Parse of the unnamed statement drops the old one before anything can fail (`exec_parse_message`).
-        if owed.change == Change::Unnamed {
+        if matches!(owed.change, Change::Unnamed | Change::PreparesUnnamed(_)) {
             self.names.forget_unnamed();
         }
-        self.skipped(owed);
+        if owed.request == Request::Parse {
+            self.statements.lose_unnamed();
+        }
     }
 
     fn skipped(&mut self, owed: Owed) {
-        match owed.change {
-            Change::None => {}
-            Change::Names => self.names.roll_back(),
-            Change::Unnamed => {
-                self.names.roll_back();
-                self.statements.set_unnamed(None);
-            }
-            Change::Prepares(id) => self.statements.forget(id),
-            Change::PreparesAndNames(id) => {
-                self.statements.forget(id);
-                self.names.roll_back();
-            }
-            Change::Session => self.parameters.roll_back(),
-        }
-        // An injected Parse of the unnamed statement may be among what failed.
-        if owed.request == Request::Parse && owed.change == Change::None {
-            self.statements.set_unnamed(None);
+        self.undo(owed);
+        // These might have replaced or closed the server's unnamed statement.
+        if matches!(owed.request, Request::Close | Request::Parse | Request::Query)
+            && owed.fate != Fate::Synthesize
+        {
+            self.statements.lose_unnamed();
         }
     }
 
@@ -68,6 +60,22 @@ impl Ledger for Books<'_> {
                 backend::command_complete(self.answers, b"DEALLOCATE");
                 backend::ready_for_query(self.answers, status);
             }
+        }
+    }
+}
+
+impl Books<'_> {
+    /// Takes back what was to change.
+    fn undo(&mut self, owed: Owed) {
+        match owed.change {
+            Change::None => {}
+            Change::Names | Change::Unnamed => self.names.roll_back(),
+            Change::Prepares(id) => self.statements.forget(id),
+            Change::PreparesAndNames(id) | Change::PreparesUnnamed(id) => {
+                self.statements.forget(id);
+                self.names.roll_back();
+            }
+            Change::Session => self.parameters.roll_back(),
         }
     }
 }

@@ -9,14 +9,17 @@ use crate::session::clients::{Cancelling, Client};
 use crate::session::link::Link;
 use crate::session::pins::Stains;
 use crate::session::worker::Worker;
-use crate::session::{Attached, cancel};
+use crate::session::{Attached, Wrote, cancel};
 
 /// Lets go of a server whose client has gone.
 ///
 /// If the server waits in peace it is cleaned and used again; if it runs something, that is cancelled and the
 /// connection closed: a half-sent request must never be completed by somebody else's bytes.
 pub(super) fn abandon(worker: &Rc<Worker>, client: &Rc<Client>, attached: Attached) {
-    let Attached { lease, node, .. } = attached;
+    let Attached { lease, node, wrote, .. } = attached;
+    if wrote == Wrote::Schema {
+        client.backend.cluster.schema_changed();
+    }
     client.backend.cluster.end(node);
     let is_at_rest = lease.machine.owes_nothing()
         && !lease.machine.is_in_doubt()

@@ -281,7 +281,7 @@ impl Directory {
             user: user.into(),
             cluster: Arc::clone(&prepared.cluster),
             targets,
-            policy: policy(config, &prepared.database, size),
+            policy: policy(config, &prepared.database, &account.user),
             workers: self.workers,
             pools,
             lifetime,
@@ -353,9 +353,10 @@ fn limits(config: &Config, size: PoolSize) -> Limits {
     }
 }
 
-fn policy(config: &Config, database: &Database, size: PoolSize) -> Policy {
+fn policy(config: &Config, database: &Database, user: &User) -> Policy {
     Policy {
-        mode: size.mode,
+        mode: config.pool_size(database, user).mode,
+        plan_reuse: config.plan_reuse(database, user),
         routing: database.routing.clone(),
         timeouts: config.timeouts.clone(),
         limits: config.limits.clone(),

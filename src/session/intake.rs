@@ -8,9 +8,9 @@ use crate::cluster::NodeId;
 use crate::net::buffer::Gather;
 use crate::protocol::{FrontendTag, TransactionStatus, backend, frame};
 use crate::route::Patience;
-use crate::session::acquire::bring_up_to_date;
 use crate::session::books::Books;
 use crate::session::clients::Activity;
+use crate::session::fitting::{bring_up_to_date, make_room};
 use crate::session::link::Gate;
 use crate::session::requests::{Requests, Taken};
 use crate::session::respond::Trouble;
@@ -104,7 +104,7 @@ impl Session {
         let edition = catalog.edition();
         if self.edition != edition {
             self.edition = edition;
-            self.names.renew(|old| self.worker.intern(&old.query, &old.types, catalog));
+            self.names.renew(|old| self.worker.renew(old, catalog));
         }
     }
 
@@ -119,8 +119,12 @@ impl Session {
             return Err(self.dismiss(&Trouble::Shutdown, cx));
         }
         let limit = self.policy.limits.max_statement_inspect;
-        let catalog = self.client.backend.cluster.catalog();
-        let knowledge = Knowledge { names: &self.names, catalog };
+        let cluster = &self.client.backend.cluster;
+        let knowledge = Knowledge {
+            names: &self.names,
+            catalog: cluster.catalog(),
+            background: self.parameters.background(cluster.schema()),
+        };
         let survey = match survey::survey(&self.worker, &knowledge, bytes, limit) {
             Ok(survey) => survey,
             Err(error) => return Err(self.dismiss(&Trouble::Protocol(error.to_string()), cx)),
@@ -186,14 +190,20 @@ impl Session {
         }
     }
 
-    /// A client that keeps its server may have lost what came with its startup packet by a RESET.
+    /// A client that keeps its server may have lost what came with its startup packet by a RESET, and may prepare more
+    /// than a server should have.
     #[inline]
     fn renew_settings(&mut self) {
         let Phase::Attached(attached) = &mut self.phase else { return };
         let link = &mut *attached.lease;
-        if link.machine.is_settled() && link.passing.to_server == 0 {
-            let limit = self.policy.limits.max_prepared_statements;
+        if !link.machine.owes_nothing() || link.passing.to_server > 0 {
+            return;
+        }
+        let limit = self.policy.limits.max_prepared_statements;
+        if link.machine.is_settled() {
             bring_up_to_date(&self.worker, link, self.parameters.wanted(), limit);
+        } else if link.machine.at_boundary() {
+            make_room(&self.worker, link, limit);
         }
     }
 
@@ -204,8 +214,6 @@ impl Session {
         out: &mut Gather<'_>,
         now: Mono,
     ) -> Result<Used, Stop> {
-        let inspect_limit = self.policy.limits.max_statement_inspect;
-        let statement_bytes = self.policy.limits.prepared_statement_bytes;
         let mut position = 0;
         while position < bytes.len() {
             if let Admission::Hold = self.admit(bytes, position) {
@@ -241,9 +249,9 @@ impl Session {
                 pins: &mut attached.pins,
                 wrote: &mut attached.wrote,
                 replay: &mut attached.replay,
-                inspect_limit,
-                statement_bytes,
-                notification_bytes: self.policy.limits.notification_bytes,
+                policy: &self.policy,
+                schema: self.client.backend.cluster.schema(),
+                now,
             };
             let taken = requests
                 .take(bytes, position, out)
@@ -264,10 +272,12 @@ impl Session {
                     return Ok(Used::Stop(position));
                 }
                 Taken::TooLong => {
-                    return Err(Stop::Refused(Trouble::StatementTooLong(inspect_limit)));
+                    let limit = self.policy.limits.max_statement_inspect;
+                    return Err(Stop::Refused(Trouble::StatementTooLong(limit)));
                 }
                 Taken::TooMuch => {
-                    return Err(Stop::Refused(Trouble::StatementsTooMany(statement_bytes)));
+                    let limit = self.policy.limits.prepared_statement_bytes;
+                    return Err(Stop::Refused(Trouble::StatementsTooMany(limit)));
                 }
                 Taken::Terminate => return Err(Stop::Terminate),
             }

@@ -171,8 +171,9 @@ impl Requests<'_> {
             *self.pins |= Pins::LISTEN;
             return Readiness::Ready;
         };
-        let listening =
-            self.listening.get_or_insert_with(|| Listening::new(self.hub, self.notification_bytes));
+        let listening = self
+            .listening
+            .get_or_insert_with(|| Listening::new(self.hub, self.policy.limits.notification_bytes));
         match listening.subscribe(&steps) {
             Progress::Pending => return Readiness::Wait,
             Progress::Done if is_in(&listening.hub.encoding(), self.parameters.wanted()) => {}

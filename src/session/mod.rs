@@ -23,6 +23,7 @@ mod cleaning;
 pub mod clients;
 pub mod connect;
 pub mod directory;
+mod fitting;
 mod groups;
 pub mod hub;
 mod intake;
@@ -38,6 +39,7 @@ mod outcome;
 mod parameters;
 mod pins;
 mod portals;
+mod preparing;
 mod refusal;
 mod relay;
 mod replies;
@@ -191,6 +193,8 @@ enum Wrote {
     No,
     /// Something else.
     Maybe,
+    /// Something that may change the catalog.
+    Schema,
 }
 
 /// Whether what was sent can be sent again to another server.

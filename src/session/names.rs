@@ -140,7 +140,8 @@ fn weight(name: &[u8], statement: &Statement) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::statements::{Interner, StatementId};
+    use crate::server::interner::Interner;
+    use crate::server::statements::StatementId;
     use crate::sql::{Class, Effects, LiveCatalog, Tables, Verdict};
 
     fn statement(text: &[u8]) -> Arc<Statement> {
@@ -151,7 +152,7 @@ mod tests {
             tables: Tables::NONE,
         };
         let catalog = LiveCatalog::default();
-        Interner::new(8, Arc::default()).intern((text, &[0, 0]), &catalog, |_| verdict)
+        Interner::new(8, Arc::default()).intern((text, &[0, 0]), (&catalog, None), |_| verdict)
     }
 
     fn id(names: &Names, name: &[u8]) -> Option<StatementId> {

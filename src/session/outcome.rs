@@ -3,7 +3,7 @@
 use std::task::Context;
 
 use crate::clock::Mono;
-use crate::cluster::NodeId;
+use crate::cluster::{Cluster, NodeId};
 use crate::config::Monotonic;
 use crate::net::buffer::Gather;
 use crate::protocol::error_response::Severity;
@@ -12,11 +12,14 @@ use crate::route::Seen;
 use crate::session::acquire::Moved;
 use crate::session::books::Books;
 use crate::session::clients::Activity;
+use crate::session::groups::Group;
 use crate::session::link::Gate;
 use crate::session::listening::withhold;
 use crate::session::replies::{self, Carried, End, Replies};
 use crate::session::respond::Trouble;
-use crate::session::{Detour, Ended, Hold, Pending, Phase, Presence, Replay, Session, Wrote};
+use crate::session::{
+    Attached, Detour, Ended, Hold, Pending, Phase, Presence, Replay, Session, Wrote,
+};
 
 impl Session {
     /// Goes over what the server has sent.
@@ -65,12 +68,10 @@ impl Session {
         if is_refused {
             return Err(self.dismiss(&Trouble::SettingsRefused, cx));
         }
-        if seen.ready > 0
-            && let Some(group) = &self.terms.group
-            && attached.wrote == Wrote::Maybe
-            && attached.node == NodeId::PRIMARY
-        {
-            group.stamp(self.parameters.commits().visible_at(self.worker.now()));
+        if seen.ready > 0 {
+            let visible_at = || self.parameters.commits().visible_at(self.worker.now());
+            attached.announce(self.terms.group.as_deref(), visible_at);
+            attached.tell_of_ddl(&self.client.backend.cluster);
         }
         let listening = self.listening.as_deref_mut();
         let listening = listening.filter(|_| attached.lease.machine.is_settled());
@@ -115,7 +116,7 @@ impl Session {
         };
         let status = attached.lease.machine.status();
         traffic.queries.record(now.saturating_since(attached.asked));
-        if attached.wrote == Wrote::Maybe && attached.node == NodeId::PRIMARY {
+        if attached.wrote != Wrote::No && attached.node == NodeId::PRIMARY {
             // Read after ReadyForQuery was received: the write had been acknowledged by then.
             self.last_write = self.parameters.commits().visible_at(self.worker.now());
         }
@@ -228,13 +229,37 @@ impl Session {
         };
         link.machine.abandon(&mut books);
         self.parameters.forget_error();
-        self.client.backend.cluster.end(attached.node);
+        let cluster = &self.client.backend.cluster;
+        attached.tell_of_ddl(cluster);
+        cluster.end(attached.node);
         attached.lease.close(now);
         self.client.clear_server();
         self.hold = Hold::Nothing;
         match attached.replay {
             Replay::Recorded(record) => Some(record),
             Replay::Off => None,
+        }
+    }
+}
+
+impl Attached {
+    /// Before the client learns that its write is done, so does its group.
+    #[inline]
+    fn announce(&self, group: Option<&Group>, visible_at: impl FnOnce() -> Mono) {
+        if let Some(group) = group
+            && self.wrote != Wrote::No
+            && self.node == NodeId::PRIMARY
+        {
+            group.stamp(visible_at());
+        }
+    }
+
+    /// When a transaction that may have changed the catalog has ended: before anybody can learn of it, texts are taken
+    /// for what they mean from now on.
+    #[inline]
+    fn tell_of_ddl(&self, cluster: &Cluster) {
+        if self.wrote == Wrote::Schema && self.lease.machine.status() == TransactionStatus::Idle {
+            cluster.schema_changed();
         }
     }
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use crate::clock::Mono;
 use crate::protocol::TransactionStatus;
 use crate::server::settings::{Settings, Value};
+use crate::server::statements::Background;
 use crate::sql::settings::{Action, Change, Scope};
 
 /// Decides whether a commit is flushed before it is acknowledged.
@@ -117,6 +118,16 @@ impl Parameters {
     #[inline]
     pub(crate) fn wanted(&self) -> &Arc<Settings> {
         &self.current
+    }
+
+    /// Under which circumstances the next text is parsed, with the catalog as `schema` says; `None` if a change is
+    /// under way or may end with the transaction.
+    #[inline]
+    pub(crate) fn background(&self, schema: u64) -> Option<Background> {
+        if self.explained == Explained::Yes {
+            return None;
+        }
+        Some(Background { meaning: self.current.meaning().map(Arc::clone), schema })
     }
 
     /// A statement that makes these changes is on its way.

@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
+use crate::clock::Mono;
 use crate::net::buffer::Gather;
-use crate::protocol::frontend::{self, Bind, Named, Object, Parse};
+use crate::protocol::frontend::{self, Bind, Named, Parse};
 use crate::protocol::{FrameError, FrontendTag, TransactionStatus, frame};
-use crate::server::statements::{ServerName, Statement};
+use crate::session::backend::Policy;
 use crate::session::hub::Hub;
 use crate::session::link::Link;
 use crate::session::listening::{Listening, Readiness};
@@ -20,11 +21,8 @@ use crate::session::portals::Portals;
 use crate::session::survey::{Command, Surveyed, command};
 use crate::session::worker::Worker;
 use crate::session::{Replay, Wrote};
-use crate::sql::{Effects, LiveCatalog, Verdict, settings};
+use crate::sql::{Effects, LiveCatalog, Verdict, reuse, settings};
 use crate::telemetry::Traffic;
-
-/// Statement names that a client must not use as they are: they might be ours on the server.
-const OUR_PREFIX: &[u8] = b"pgl_";
 
 /// Everything that a frame from the client may change.
 #[derive(Debug)]
@@ -43,9 +41,10 @@ pub(super) struct Requests<'a> {
     pub(super) pins: &'a mut Pins,
     pub(super) wrote: &'a mut Wrote,
     pub(super) replay: &'a mut Replay,
-    pub(super) inspect_limit: usize,
-    pub(super) statement_bytes: usize,
-    pub(super) notification_bytes: usize,
+    pub(super) policy: &'a Policy,
+    /// See [`crate::cluster::Cluster::schema`].
+    pub(super) schema: u64,
+    pub(super) now: Mono,
 }
 
 /// What became of the next frame.
@@ -107,7 +106,7 @@ impl Requests<'_> {
             }
             FrontendTag::PARSE => {
                 self.parse(Parse::read(body)?, range, out);
-                if self.names.bytes() > self.statement_bytes {
+                if self.names.bytes() > self.policy.limits.prepared_statement_bytes {
                     return Ok(Taken::TooMuch);
                 }
             }
@@ -123,7 +122,7 @@ impl Requests<'_> {
             FrontendTag::SYNC => self.forward(Request::Sync, range, out),
             FrontendTag::FLUSH => out.pass(range.0, range.1),
             FrontendTag::FUNCTION_CALL => {
-                *self.wrote = Wrote::Maybe;
+                self.note_write();
                 self.forward(Request::FunctionCall, range, out);
             }
             FrontendTag::COPY_DATA => {
@@ -144,7 +143,12 @@ impl Requests<'_> {
     }
 
     #[inline]
-    fn forward(&mut self, request: Request, range: (usize, usize), out: &mut Gather<'_>) {
+    pub(super) fn forward(
+        &mut self,
+        request: Request,
+        range: (usize, usize),
+        out: &mut Gather<'_>,
+    ) {
         self.link.machine.sent(Owed::forward(request));
         out.pass(range.0, range.1);
     }
@@ -172,7 +176,7 @@ impl Requests<'_> {
         if self.prepare_to_listen(verdict.effects, text) == Readiness::Wait {
             return Readiness::Wait;
         }
-        self.note(verdict);
+        self.note(verdict, text);
         let change = self.note_settings(verdict, text);
         if self.decides_channels(verdict.effects) {
             self.note_channels(text);
@@ -200,141 +204,6 @@ impl Requests<'_> {
         true
     }
 
-    fn parse(&mut self, parse: Parse<'_>, range: (usize, usize), out: &mut Gather<'_>) {
-        self.traffic.client_parses.add(1);
-        let statement = match std::mem::take(&mut self.surveyed) {
-            Surveyed::Parse(known) if known.is(parse.query, parse.types) => known,
-            _ => self.worker.intern(parse.query, parse.types, self.catalog),
-        };
-        let id = statement.id;
-        if parse.name.is_empty() {
-            self.traffic.server_parses.add(1);
-            self.names.expect(b"", Some(statement));
-            self.link.server.statements.set_unnamed(Some(id));
-            self.link.machine.sent(Owed::forward(Request::Parse).with(Change::Unnamed));
-            out.pass(range.0, range.1);
-            return;
-        }
-        if self.names.get(parse.name).is_some() {
-            *self.replay = Replay::Off;
-            self.provoke_duplicate(parse.name, range, out);
-            return;
-        }
-        self.names.expect(parse.name, Some(statement));
-        if self.link.server.statements.name(id).is_some() {
-            self.link.machine.sent(Owed::synthesize(Request::Parse).with(Change::Names));
-            return;
-        }
-        self.traffic.server_parses.add(1);
-        let name = self.link.server.statements.prepare(id);
-        let change = Change::PreparesAndNames(id);
-        self.link.machine.sent(Owed::forward(Request::Parse).with(change));
-        frontend::parse(out.insert(), name.text().as_bytes(), parse.query, parse.types);
-    }
-
-    /// The client names two statements alike. The server is made to say so (42P05), at the right place and with
-    /// the right effect on the transaction: it is given an empty statement of that name first.
-    fn provoke_duplicate(&mut self, name: &[u8], range: (usize, usize), out: &mut Gather<'_>) {
-        self.link.stains |= Stains::SESSION;
-        self.link.machine.sent(Owed::swallow(Request::Parse));
-        frontend::parse(out.insert(), name, b"", &[0, 0]);
-        self.forward(Request::Parse, range, out);
-    }
-
-    fn bind(&mut self, bind: Bind<'_>, range: (usize, usize), out: &mut Gather<'_>) -> Readiness {
-        if let Some(statement) = self.names.get(bind.statement)
-            && statement.verdict.effects.contains(Effects::LISTENS)
-        {
-            let statement = Arc::clone(statement);
-            let effects = statement.verdict.effects;
-            if self.prepare_to_listen(effects, &statement.query) == Readiness::Wait {
-                return Readiness::Wait;
-            }
-        }
-        match self.resolve_bind(&bind, out) {
-            None => out.pass(range.0, range.1),
-            Some(name) => {
-                frontend::bind(out.insert(), bind.portal, name.text().as_bytes(), bind.rest);
-            }
-        }
-        self.link.machine.sent(Owed::forward(Request::Bind));
-        Readiness::Ready
-    }
-
-    /// What a Bind does, and the name that must stand in it; `None` if it is right as it is.
-    pub(super) fn resolve_bind(
-        &mut self,
-        bind: &Bind<'_>,
-        out: &mut Gather<'_>,
-    ) -> Option<ServerName> {
-        self.traffic.binds.add(1);
-        let statement = self.names.get(bind.statement).map(Arc::clone);
-        if let Some(statement) = &statement {
-            self.note(statement.verdict);
-            let effects = statement.verdict.effects;
-            if effects.contains(Effects::SETS) || self.decides_channels(effects) {
-                self.portals.bind(bind.portal, Arc::clone(statement));
-            } else {
-                self.portals.unbind(bind.portal);
-            }
-        }
-        self.resolve(bind.statement, statement.as_ref(), out)
-    }
-
-    fn describe(&mut self, named: Named<'_>, range: (usize, usize), out: &mut Gather<'_>) {
-        if named.object == Object::Portal {
-            self.forward(Request::DescribePortal, range, out);
-            return;
-        }
-        let statement = self.names.get(named.name).map(Arc::clone);
-        match self.resolve(named.name, statement.as_ref(), out) {
-            None => out.pass(range.0, range.1),
-            Some(name) => {
-                frontend::describe(out.insert(), Object::Statement, name.text().as_bytes());
-            }
-        }
-        self.link.machine.sent(Owed::forward(Request::DescribeStatement));
-    }
-
-    /// Sees to it that the server has the statement that the client calls `name`, and returns the name under
-    /// which it does; `None` if the client's own name is right, or is to provoke the error that it deserves.
-    fn resolve(
-        &mut self,
-        name: &[u8],
-        statement: Option<&Arc<Statement>>,
-        out: &mut Gather<'_>,
-    ) -> Option<ServerName> {
-        let statements = &mut self.link.server.statements;
-        let Some(statement) = statement else {
-            if name.is_empty() && statements.unnamed().is_some() {
-                // The server's unnamed statement is somebody else's.
-                statements.set_unnamed(None);
-                self.link.machine.sent(Owed::swallow(Request::Close));
-                frontend::close(out.insert(), Object::Statement, b"");
-            }
-            return name.starts_with(OUR_PREFIX).then_some(ServerName::NOBODY);
-        };
-        if name.is_empty() && statements.unnamed() == Some(statement.id) {
-            return None;
-        }
-        if let Some(known) = statements.name(statement.id) {
-            return Some(known);
-        }
-        self.traffic.server_parses.add(1);
-        if name.is_empty() {
-            statements.set_unnamed(Some(statement.id));
-            self.link.machine.sent(Owed::swallow(Request::Parse));
-            frontend::parse(out.insert(), b"", &statement.query, &statement.types);
-            return None;
-        }
-        let prepared = statements.prepare(statement.id);
-        let change = Change::Prepares(statement.id);
-        self.link.machine.sent(Owed::swallow(Request::Parse).with(change));
-        let text = prepared.text();
-        frontend::parse(out.insert(), text.as_bytes(), &statement.query, &statement.types);
-        Some(prepared)
-    }
-
     fn execute(&mut self, body: &[u8], range: (usize, usize), out: &mut Gather<'_>) {
         let portal = body.split(|&byte| byte == 0).next().unwrap_or_default();
         let change = match self.portals.get(portal).map(Arc::clone) {
@@ -350,28 +219,26 @@ impl Requests<'_> {
         out.pass(range.0, range.1);
     }
 
-    fn close(&mut self, named: Named<'_>, range: (usize, usize), out: &mut Gather<'_>) {
-        if named.object == Object::Portal {
-            self.portals.unbind(named.name);
-            self.forward(Request::Close, range, out);
-            return;
+    /// Notes that something on its way may write.
+    #[inline]
+    pub(super) fn note_write(&mut self) {
+        if *self.wrote == Wrote::No {
+            *self.wrote = Wrote::Maybe;
         }
-        // The client may see this answer before the server has said anything.
-        *self.replay = Replay::Off;
-        // The statement itself stays on the server: another client may use it.
-        self.names.expect(named.name, None);
-        self.link.machine.sent(Owed::synthesize(Request::Close).with(Change::Names));
     }
 
     /// Notes what a statement leaves behind.
     #[inline]
-    fn note(&mut self, verdict: Verdict) {
+    pub(super) fn note(&mut self, verdict: Verdict, text: &[u8]) {
         let effects = verdict.effects;
         if effects.is_empty() {
             return;
         }
         if effects.contains(Effects::WRITES) {
-            *self.wrote = Wrote::Maybe;
+            self.note_write();
+        }
+        if effects.contains(Effects::DDL) && !reuse::creates_temporary(text, effects) {
+            *self.wrote = Wrote::Schema;
         }
         if effects.contains(Effects::NOTIFIES)
             && let Some(listening) = self.listening

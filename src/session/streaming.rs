@@ -31,7 +31,7 @@ impl Requests<'_> {
         (start, rest): (usize, &[u8]),
         out: &mut Gather<'_>,
     ) -> Result<Taken, FrameError> {
-        let is_small = size <= self.inspect_limit;
+        let is_small = size <= self.policy.limits.max_statement_inspect;
         match tag {
             FrontendTag::COPY_DATA => {
                 if !self.link.machine.takes_copy_data() {
@@ -39,12 +39,12 @@ impl Requests<'_> {
                 }
             }
             FrontendTag::FUNCTION_CALL => {
-                *self.wrote = Wrote::Maybe;
+                self.note_write();
                 self.link.machine.sent(Owed::forward(Request::FunctionCall));
             }
             FrontendTag::QUERY if !is_small => {
                 // What a text does that is too long to be looked at is cleaned up after.
-                *self.wrote = Wrote::Maybe;
+                *self.wrote = Wrote::Schema;
                 self.link.stains |= Stains::SESSION;
                 self.link.server.statements.set_unnamed(None);
                 self.names.forget_unnamed();

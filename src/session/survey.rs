@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::protocol::frontend::{self, Bind, Named, Object, Parse};
 use crate::protocol::{FrameError, FrontendTag, frame};
-use crate::server::statements::Statement;
+use crate::server::statements::{Background, Statement};
 use crate::session::names::Names;
 use crate::session::worker::Worker;
 use crate::sql::{Access, Class, Effects, LiveCatalog, Tables, Verdict, Why};
@@ -42,10 +42,11 @@ pub(super) enum Surveyed {
 }
 
 /// What the texts and names that a client sends stand for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Knowledge<'a> {
     pub(super) names: &'a Names,
     pub(super) catalog: &'a LiveCatalog,
+    pub(super) background: Option<Background>,
 }
 
 /// What can be answered without a server.
@@ -232,7 +233,8 @@ fn survey_extended(
         match FrontendTag(header.tag) {
             FrontendTag::PARSE => {
                 let parse = Parse::read(body)?;
-                let statement = worker.intern(parse.query, parse.types, knowledge.catalog);
+                let known = (knowledge.catalog, knowledge.background.as_ref());
+                let statement = worker.intern((parse.query, parse.types), known);
                 batch.join(statement.verdict);
                 if position == header.size {
                     first = Surveyed::Parse(statement);

@@ -9,7 +9,8 @@ use crate::clock::{Clock, Mono};
 use crate::net::buffer::{Recycler, Scratch};
 use crate::pool::WorkerId;
 use crate::route::Dice;
-use crate::server::statements::{Interner, Statement};
+use crate::server::interner::Interner;
+use crate::server::statements::{Background, Statement};
 use crate::session::clients::{ClientRow, Clients, Summons};
 use crate::sql::{Classifier, LiveCatalog, Verdict};
 use crate::telemetry::WorkerStats;
@@ -78,16 +79,21 @@ impl Worker {
         self.classifier.borrow_mut().classify(sql, catalog)
     }
 
-    /// The statement of a Parse message.
+    /// The statement of a Parse message with this text and these types.
     #[inline]
     pub(crate) fn intern(
         &self,
-        query: &[u8],
-        types: &[u8],
-        catalog: &LiveCatalog,
+        parsed: (&[u8], &[u8]),
+        (catalog, background): (&LiveCatalog, Option<&Background>),
     ) -> Arc<Statement> {
         let classify = |query: &[u8]| self.classify(query, catalog);
-        self.interner.borrow_mut().intern((query, types), catalog, classify)
+        self.interner.borrow_mut().intern(parsed, (catalog, background), classify)
+    }
+
+    /// The same statement as the present edition of the catalog has it.
+    pub(crate) fn renew(&self, old: &Statement, catalog: &LiveCatalog) -> Arc<Statement> {
+        let classify = |query: &[u8]| self.classify(query, catalog);
+        self.interner.borrow_mut().renew(old, catalog, classify)
     }
 
     /// Enforces the clients' deadlines.

@@ -30,6 +30,7 @@ mod keys;
 mod lexer;
 pub mod prepared;
 mod query;
+pub mod reuse;
 mod scan;
 pub mod settings;
 mod stencil;

@@ -67,6 +67,8 @@ impl Stage {
         config.listen.workers = Workers::Count(NonZeroUsize::MIN);
         config.http.address = None;
         config.tls_server.mode = ServerTlsMode::Disable;
+        // Whether a plan is recent enough depends on how long a test takes.
+        config.pool.plan_reuse = None;
         // A test that is slow to answer must not look like a replica that lags.
         config.routing.max_lag = Duration::from_mins(1);
         config.routing.poll_interval = Duration::from_millis(1);

@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::{PoolMode, Routing, ServerLogin, ServerTlsMode};
-use crate::config::codec::{Count, CountAboveZero, CountOrUnlimited, Inherited, Keyword};
+use crate::config::codec::{
+    Count, CountAboveZero, CountOrUnlimited, Inherited, Keyword, TimeOrOff,
+};
 use crate::config::secret::Secret;
 use crate::config::section::section;
 
@@ -139,6 +142,8 @@ section! {
         min_pool_size: Option<usize>, Inherited<Count>, None, Reload;
         /// As `pool.reserve_pool_size`.
         reserve_pool_size: Option<usize>, Inherited<Count>, None, Reload;
+        /// As `pool.plan_reuse`; 0 means not at all.
+        plan_reuse: Option<Option<Duration>>, Inherited<TimeOrOff>, None, Reload;
         /// As `pool.max_db_connections` or `pool.max_user_connections`; 0 means no limit.
         max_connections: Option<Option<usize>>, Inherited<CountOrUnlimited>, None, Reload;
         /// As `limits.max_db_client_connections` or `limits.max_user_client_connections`; 0 means no limit.

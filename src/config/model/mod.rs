@@ -7,6 +7,7 @@ mod routing;
 mod tls;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 pub use database::*;
 pub use listen::*;
@@ -59,6 +60,12 @@ impl Config {
                 .or(shared.reserve_pool_size)
                 .unwrap_or(self.pool.reserve_pool_size),
         }
+    }
+
+    /// How long a plan may stand in for parsing its statement anew; `None` is not at all.
+    pub fn plan_reuse(&self, database: &Database, user: &User) -> Option<Duration> {
+        let own = user.overrides.plan_reuse.or(database.overrides.plan_reuse);
+        own.unwrap_or(self.pool.plan_reuse)
     }
 
     /// Server connections that `database` may have over all its users and nodes; `None` is no limit.

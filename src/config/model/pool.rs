@@ -29,6 +29,9 @@ section! {
         server_idle_timeout: Option<Duration>, TimeOrOff, Some(Duration::from_mins(10)), Reload;
         /// Time unused after which a server connection is checked before a client gets it; 0 means always.
         server_check_delay: Duration, Time, Duration::from_secs(30), Reload;
+        /// How long the plan of a statement that clients parse again and again without a name may stand in for
+        /// parsing it anew; 0 means not at all.
+        plan_reuse: Option<Duration>, TimeOrOff, Some(Duration::from_secs(1)), Reload;
         /// Server connections of one database, over all its users and nodes; 0 means no limit.
         max_db_connections: Option<usize>, CountOrUnlimited, None, Reload;
         /// Server connections of one user, over all databases and nodes; 0 means no limit.

@@ -121,7 +121,7 @@ impl Contents {
             return false;
         }
         let size = self.config.pool_size(&prepared.database, &account.user);
-        backend.set_policy(policy(&self.config, &prepared.database, size));
+        backend.set_policy(policy(&self.config, &prepared.database, &account.user));
         *backend.lifetime.lock() = self.config.pool.server_lifetime;
         for pool in &backend.pools {
             pool.reconfigure(limits(&self.config, size), now);

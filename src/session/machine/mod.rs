@@ -25,6 +25,7 @@ mod number;
 mod owed;
 mod rehearsal;
 mod stage;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -91,25 +92,10 @@ impl Machine {
             && self.batch == Batch::Closed
     }
 
-    /// Whether nothing is owed beyond the present request group, outside a transaction: one ReadyForQuery would
-    /// end it.
-    pub(crate) fn is_last_of_batch(&self) -> bool {
-        let groups = self.owed.iter().filter(|owed| owed.request.ends_with_ready()).count();
-        groups == 1
-            && self.status == TransactionStatus::Idle
-            && self.batch == Batch::Closed
-            && self.copy == Copy::None
-    }
-
     /// Whether the server has answered everything.
     #[inline]
     pub(crate) fn owes_nothing(&self) -> bool {
         self.owed.is_empty()
-    }
-
-    /// Whether nothing is owed but the rest of the answer to one request.
-    pub(crate) fn is_at_last(&self) -> bool {
-        self.owed.len() <= 1
     }
 
     /// Whether the next frontend message begins a new batch: a Query, or the first message after a Sync.
@@ -241,18 +227,6 @@ impl Machine {
             }
         }
         Ok(shown)
-    }
-
-    /// Whether a Query of our own has not been answered.
-    pub(crate) fn awaits_own_query(&self) -> bool {
-        self.owed.iter().any(|owed| owed.fate == Fate::Swallow && owed.request == Request::Query)
-    }
-
-    /// Whether anything is owed that the server answers.
-    pub(crate) fn awaits_server(&self) -> bool {
-        self.owed
-            .iter()
-            .any(|owed| owed.fate != Fate::Synthesize && owed.request != Request::CopyEnd)
     }
 
     /// Whether [`Machine::drain`] would do anything.

@@ -55,6 +55,8 @@ pub(crate) enum Change {
     Unnamed,
     /// The server gets a statement, and the client a name for it.
     PreparesAndNames(StatementId),
+    /// The same where the client gives no name.
+    PreparesUnnamed(StatementId),
     /// Session state: the oldest entry of the session's list of such changes.
     Session,
 }

@@ -1,0 +1,72 @@
+//! Makes a server fit for the client that is going to have it.
+
+use std::sync::Arc;
+
+use crate::clock::Mono;
+use crate::net::Liveness;
+use crate::pool::{Lease, WorkerId};
+use crate::protocol::frontend;
+use crate::server::settings::{Settings, same};
+use crate::session::link::{Gate, Link};
+use crate::session::machine::{Owed, Request};
+use crate::session::worker::Worker;
+
+/// Queues what the server lacks of what its client has, to go out in the same packet as the client's statement.
+pub(super) fn bring_up_to_date(
+    worker: &Worker,
+    link: &mut Link,
+    wanted: &Arc<Settings>,
+    max_statements: usize,
+) {
+    if !same(&link.server.settings, wanted) {
+        if link.server.settings.changes_identity(wanted) {
+            link.gate = Gate::Shut;
+        }
+        let mut sql = worker.recycler.borrow_mut().take();
+        link.server.settings.change_sql(wanted, &mut sql);
+        frontend::query(link.to_server.queue(&mut worker.recycler.borrow_mut()), &sql);
+        link.machine.sent(Owed::swallow(Request::Query));
+        link.server.statements.set_unnamed(None);
+        link.server.settings = Arc::clone(wanted);
+        worker.recycler.borrow_mut().give(&mut sql);
+    }
+    make_room(worker, link, max_statements);
+}
+
+/// Has a server to which nothing is on its way forget the statements that it has too many.
+#[inline]
+pub(super) fn make_room(worker: &Worker, link: &mut Link, max_statements: usize) {
+    if link.server.statements.has_too_many(max_statements) {
+        let queue = &mut worker.recycler.borrow_mut();
+        let closed = link.server.statements.evict(max_statements, link.to_server.queue(queue));
+        for _ in 0..closed {
+            link.machine.sent(Owed::swallow(Request::Close));
+        }
+    }
+}
+
+/// Brings a server to this worker and makes sure that it lives; a dead one is closed. One that has been idle for
+/// `check_delay` is looked at more closely.
+pub(super) fn revived(
+    worker: &Worker,
+    mut lease: Lease<Box<Link>>,
+    check_delay: std::time::Duration,
+    now: Mono,
+) -> Option<Lease<Box<Link>>> {
+    let server = &mut lease.server;
+    if WorkerId(server.home) != worker.id {
+        if server.stream.rehome().is_err() {
+            lease.close(now);
+            return None;
+        }
+        server.home = worker.id.0;
+    }
+    let idle = now.saturating_since(server.last_used);
+    let liveness = if idle >= check_delay { Liveness::Sure } else { Liveness::Cheap };
+    if server.stream.is_alive(liveness) {
+        return Some(lease);
+    }
+    tracing::debug!(process_id = server.process_id, "an idle server has gone");
+    lease.close(now);
+    None
+}

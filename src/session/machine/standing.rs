@@ -1,0 +1,47 @@
+//! What the queue of owed answers tells beyond whether it is empty.
+
+use super::stage::{Batch, Copy};
+use super::{Fate, Machine, Request};
+use crate::protocol::TransactionStatus;
+
+impl Machine {
+    /// Whether nothing is owed beyond the present request group, outside a transaction: one ReadyForQuery would
+    /// end it.
+    pub(crate) fn is_last_of_batch(&self) -> bool {
+        let groups = self.owed.iter().filter(|owed| owed.request.ends_with_ready()).count();
+        groups == 1
+            && self.status == TransactionStatus::Idle
+            && self.batch == Batch::Closed
+            && self.copy == Copy::None
+    }
+
+    /// Whether a request that is sent now may find the transaction failed. The server answers it with an error then,
+    /// also where we know the answer.
+    #[inline]
+    pub(crate) fn may_be_failed(&self) -> bool {
+        match self.status {
+            TransactionStatus::Idle => false,
+            TransactionStatus::InTransaction => {
+                self.owed.iter().any(|owed| owed.request.ends_with_ready())
+            }
+            TransactionStatus::Failed => true,
+        }
+    }
+
+    /// Whether nothing is owed but the rest of the answer to one request.
+    pub(crate) fn is_at_last(&self) -> bool {
+        self.owed.len() <= 1
+    }
+
+    /// Whether a Query of our own has not been answered.
+    pub(crate) fn awaits_own_query(&self) -> bool {
+        self.owed.iter().any(|owed| owed.fate == Fate::Swallow && owed.request == Request::Query)
+    }
+
+    /// Whether anything is owed that the server answers.
+    pub(crate) fn awaits_server(&self) -> bool {
+        self.owed
+            .iter()
+            .any(|owed| owed.fate != Fate::Synthesize && owed.request != Request::CopyEnd)
+    }
+}

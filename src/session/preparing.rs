@@ -1,0 +1,233 @@
+//! Prepared statements on their way to a server: names and texts are the client's, and become the server's.
+
+use std::sync::Arc;
+
+use crate::net::buffer::Gather;
+use crate::protocol::frontend::{self, Bind, Named, Object, Parse};
+use crate::server::statements::{Offer, Reuse, ServerName, Statement, StatementId};
+use crate::session::listening::Readiness;
+use crate::session::machine::{Change, Owed, Request};
+use crate::session::pins::Stains;
+use crate::session::requests::Requests;
+use crate::session::survey::Surveyed;
+use crate::session::{Replay, Wrote};
+use crate::sql::Effects;
+
+/// Statement names that a client must not use as they are: they might be ours on the server.
+const OUR_PREFIX: &[u8] = b"pgl_";
+
+impl Requests<'_> {
+    pub(super) fn parse(&mut self, parse: Parse<'_>, range: (usize, usize), out: &mut Gather<'_>) {
+        self.traffic.client_parses.add(1);
+        let statement = self.statement(&parse);
+        let id = statement.id;
+        if parse.name.is_empty() {
+            self.parse_unnamed(statement, &parse, range, out);
+            return;
+        }
+        if self.names.get(parse.name).is_some() {
+            *self.replay = Replay::Off;
+            self.provoke_duplicate(parse.name, range, out);
+            return;
+        }
+        self.names.expect(parse.name, Some(statement));
+        if self.link.server.statements.name(id).is_some() && !self.link.machine.may_be_failed() {
+            self.link.machine.sent(Owed::synthesize(Request::Parse).with(Change::Names));
+            return;
+        }
+        self.prepare(&parse, Change::PreparesAndNames(id), id, out);
+    }
+
+    /// The statement of a Parse. What has been done to the server or the catalog since the client has this server
+    /// may have changed the meaning of texts, for this client at least.
+    fn statement(&mut self, parse: &Parse<'_>) -> Arc<Statement> {
+        let is_known = self.link.stains.is_empty() && *self.wrote != Wrote::Schema;
+        match std::mem::take(&mut self.surveyed) {
+            Surveyed::Parse(known) if is_known && known.is(parse.query, parse.types) => known,
+            _ => {
+                let background = self.parameters.background(self.schema).filter(|_| is_known);
+                let known = (self.catalog, background.as_ref());
+                self.worker.intern((parse.query, parse.types), known)
+            }
+        }
+    }
+
+    /// A Parse without a name is not passed on if the server has the very statement under a name of ours. If it
+    /// comes again and again it is given one.
+    fn parse_unnamed(
+        &mut self,
+        statement: Arc<Statement>,
+        parse: &Parse<'_>,
+        range: (usize, usize),
+        out: &mut Gather<'_>,
+    ) {
+        let id = statement.id;
+        let offer = match (statement.reuse, self.policy.plan_reuse) {
+            (Reuse::Allowed, Some(for_long)) if !self.link.machine.may_be_failed() => {
+                self.link.server.statements.offer(id, self.now, for_long)
+            }
+            _ => Offer::New,
+        };
+        self.names.expect(b"", Some(statement));
+        if offer != Offer::New && self.link.server.statements.unnamed() == Some(id) {
+            self.close_unnamed(out);
+        }
+        match offer {
+            Offer::Known => {
+                self.link.machine.sent(Owed::synthesize(Request::Parse).with(Change::Names));
+            }
+            Offer::Wanted => self.prepare(parse, Change::PreparesUnnamed(id), id, out),
+            Offer::New => {
+                self.traffic.server_parses.add(1);
+                self.link.server.statements.set_unnamed(Some(id));
+                self.link.machine.sent(Owed::forward(Request::Parse).with(Change::Unnamed));
+                out.pass(range.0, range.1);
+            }
+        }
+    }
+
+    /// Has the server forget its unnamed statement: it is not what the client is going to mean by that.
+    fn close_unnamed(&mut self, out: &mut Gather<'_>) {
+        self.link.server.statements.set_unnamed(None);
+        self.link.machine.sent(Owed::swallow(Request::Close));
+        frontend::close(out.insert(), Object::Statement, b"");
+    }
+
+    /// Passes a Parse on under a name of ours.
+    fn prepare(
+        &mut self,
+        parse: &Parse<'_>,
+        change: Change,
+        id: StatementId,
+        out: &mut Gather<'_>,
+    ) {
+        self.traffic.server_parses.add(1);
+        let name = self.link.server.statements.prepare(id, self.now);
+        self.link.machine.sent(Owed::forward(Request::Parse).with(change));
+        frontend::parse(out.insert(), name.text().as_bytes(), parse.query, parse.types);
+    }
+
+    /// The client names two statements alike. The server is made to say so (42P05), at the right place and with
+    /// the right effect on the transaction: it is given an empty statement of that name first.
+    fn provoke_duplicate(&mut self, name: &[u8], range: (usize, usize), out: &mut Gather<'_>) {
+        self.link.stains |= Stains::SESSION;
+        self.link.machine.sent(Owed::swallow(Request::Parse));
+        frontend::parse(out.insert(), name, b"", &[0, 0]);
+        self.forward(Request::Parse, range, out);
+    }
+
+    pub(super) fn bind(
+        &mut self,
+        bind: Bind<'_>,
+        range: (usize, usize),
+        out: &mut Gather<'_>,
+    ) -> Readiness {
+        if let Some(statement) = self.names.get(bind.statement)
+            && statement.verdict.effects.contains(Effects::LISTENS)
+        {
+            let statement = Arc::clone(statement);
+            let effects = statement.verdict.effects;
+            if self.prepare_to_listen(effects, &statement.query) == Readiness::Wait {
+                return Readiness::Wait;
+            }
+        }
+        match self.resolve_bind(&bind, out) {
+            None => out.pass(range.0, range.1),
+            Some(name) => {
+                frontend::bind(out.insert(), bind.portal, name.text().as_bytes(), bind.rest);
+            }
+        }
+        self.link.machine.sent(Owed::forward(Request::Bind));
+        Readiness::Ready
+    }
+
+    /// What a Bind does, and the name that must stand in it; `None` if it is right as it is.
+    pub(super) fn resolve_bind(
+        &mut self,
+        bind: &Bind<'_>,
+        out: &mut Gather<'_>,
+    ) -> Option<ServerName> {
+        self.traffic.binds.add(1);
+        let statement = self.names.get(bind.statement).map(Arc::clone);
+        if let Some(statement) = &statement {
+            self.note(statement.verdict, &statement.query);
+            let effects = statement.verdict.effects;
+            if effects.contains(Effects::SETS) || self.decides_channels(effects) {
+                self.portals.bind(bind.portal, Arc::clone(statement));
+            } else {
+                self.portals.unbind(bind.portal);
+            }
+        }
+        self.resolve(bind.statement, statement.as_ref(), out)
+    }
+
+    pub(super) fn describe(
+        &mut self,
+        named: Named<'_>,
+        range: (usize, usize),
+        out: &mut Gather<'_>,
+    ) {
+        if named.object == Object::Portal {
+            self.forward(Request::DescribePortal, range, out);
+            return;
+        }
+        let statement = self.names.get(named.name).map(Arc::clone);
+        match self.resolve(named.name, statement.as_ref(), out) {
+            None => out.pass(range.0, range.1),
+            Some(name) => {
+                frontend::describe(out.insert(), Object::Statement, name.text().as_bytes());
+            }
+        }
+        self.link.machine.sent(Owed::forward(Request::DescribeStatement));
+    }
+
+    /// Sees to it that the server has the statement that the client calls `name`, and returns the name under
+    /// which it does; `None` if the client's own name is right, or is to provoke the error that it deserves.
+    fn resolve(
+        &mut self,
+        name: &[u8],
+        statement: Option<&Arc<Statement>>,
+        out: &mut Gather<'_>,
+    ) -> Option<ServerName> {
+        let Some(statement) = statement else {
+            if name.is_empty() && self.link.server.statements.unnamed().is_some() {
+                // The server's unnamed statement is somebody else's.
+                self.close_unnamed(out);
+            }
+            return name.starts_with(OUR_PREFIX).then_some(ServerName::NOBODY);
+        };
+        let statements = &mut self.link.server.statements;
+        if name.is_empty() && statements.unnamed() == Some(statement.id) {
+            return None;
+        }
+        if let Some(known) = statements.name(statement.id) {
+            return Some(known);
+        }
+        self.traffic.server_parses.add(1);
+        if name.is_empty() {
+            statements.set_unnamed(Some(statement.id));
+            self.link.machine.sent(Owed::swallow(Request::Parse));
+            frontend::parse(out.insert(), b"", &statement.query, &statement.types);
+            return None;
+        }
+        let prepared = statements.prepare(statement.id, self.now);
+        let change = Change::Prepares(statement.id);
+        self.link.machine.sent(Owed::swallow(Request::Parse).with(change));
+        let text = prepared.text();
+        frontend::parse(out.insert(), text.as_bytes(), &statement.query, &statement.types);
+        Some(prepared)
+    }
+
+    pub(super) fn close(&mut self, named: Named<'_>, range: (usize, usize), out: &mut Gather<'_>) {
+        if named.object == Object::Portal {
+            self.portals.unbind(named.name);
+            self.forward(Request::Close, range, out);
+            return;
+        }
+        // The client may see this answer before the server has said anything.
+        *self.replay = Replay::Off;
+        // The statement itself stays on the server: another client may use it.
+        self.names.expect(named.name, None);
+        self.link.machine.sent(Owed::synthesize(Request::Close).with(Change::Names));
+    }
+}
