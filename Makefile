@@ -12,7 +12,7 @@ help:
 	@echo 'make unit         the tests that need no PostgreSQL'
 	@echo 'make integration  the tests against real PostgreSQL'
 	@echo 'make check        format, lints and documentation, as the gate sees them'
-	@echo 'make bench        side by side with PgBouncer on this machine (ARGS="--length quick")'
+	@echo 'make bench        side by side with PgBouncer and others on this machine (ARGS="--sections select")'
 	@echo 'make micro        the steps of the hot path, one by one, timed'
 	@echo 'make instructions the same in instructions; fails if one has become dearer (ARGS=--update keeps the counts)'
 

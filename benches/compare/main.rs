@@ -1,36 +1,50 @@
-//! Side by side: pgLagoon with the split off and on, and PgBouncer, on this machine, in one run.
+//! Side by side: pgLagoon with the split off and on, PgBouncer, Pgpool-II, a bare relay and no pooler at all, on this
+//! machine, in one run.
 //!
-//! All three stand in front of the same PostgreSQL, with one thread, twenty servers per pool, transaction pooling, TCP over
-//! loopback and no password. They take turns (A B C A B C ...) in short runs, so that the machine's drift hits all
-//! alike: what counts are the ratios of one round, and their median. CPU time is that of the pooler's process alone.
+//! All stand in front of the same PostgreSQL, with one thread and the same number of servers, transaction pooling, TCP
+//! over loopback. They take turns (A B C A B C ...) in short runs, so that the machine's drift hits all alike: what counts
+//! are the ratios of one round, and their median. CPU time is that of processes, as /proc tells it, in every table.
+//!
+//! `workloads` has what is measured, a file for each kind; `run` and `load` do it; `table`, `report` and `plot` show it.
 
 #![expect(clippy::print_stdout, reason = "a program that reports")]
 #![expect(clippy::cast_precision_loss, reason = "figures of a benchmark, far below 2^52")]
 
-mod idle;
+#[path = "../support/client.rs"]
+mod client;
+mod configuration;
+#[path = "../support/floor.rs"]
+mod floor;
+mod front;
+mod load;
 mod options;
-mod pgbench;
-mod pooler;
+mod plot;
 mod process;
 mod report;
-mod results;
+mod run;
 mod series;
 mod setup;
-mod work;
+#[path = "../support/synthetic.rs"]
+mod synthetic;
+mod table;
+mod tls;
+mod workloads;
 
 use std::error::Error;
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
+use serde_json::json;
 
-use options::{Options, Protocol};
-use pooler::{Kind, Pooler};
-use results::{Cell, Results, Row};
+use front::Kind;
+use options::Options;
 use setup::Setup;
-
-/// Clients of the runs in which instructions are counted.
-const WORK_CLIENTS: usize = 32;
+use synthetic::Role;
+use table::Table;
 
 fn main() -> ExitCode {
     match run() {
@@ -42,78 +56,68 @@ fn main() -> ExitCode {
     }
 }
 
+/// This program is also some of those that it runs.
 fn run() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let listen = |port: &str| -> Result<TcpListener, Box<dyn Error>> {
+        Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, port.parse()?))?)
+    };
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["floor", port, target] => {
+            Ok(floor::relay(listen(port)?, (Ipv4Addr::LOCALHOST, target.parse()?).into())?)
+        }
+        ["primary", port] => Ok(synthetic::serve(listen(port)?, Role::Primary)?),
+        ["replica", port] => Ok(synthetic::serve(listen(port)?, Role::Replica)?),
+        _ => compare(),
+    }
+}
+
+fn compare() -> Result<(), Box<dyn Error>> {
     setup::raise_file_limit()?;
     let plan = Options::parse().plan();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let setup = runtime.block_on(Setup::start())?;
-    println!("{}", setup.describe());
-    let mut results = Results::new(&setup);
-    if !plan.clients.is_empty() {
-        compare(&setup, &plan, &mut results)?;
-    }
-    if plan.idle_clients > 0 {
-        for kind in setup.kinds() {
-            println!("memory of {} idle clients: {} ...", plan.idle_clients, kind.name());
-            results.idle.push((kind, idle::measure(&setup, kind, plan.idle_clients)?));
+    let about = setup.describe();
+    println!("{about}");
+    let mut tables = Vec::new();
+    for &section in &plan.sections {
+        for table in workloads::measure(section, &setup, &plan, &runtime)? {
+            let mut text = String::new();
+            report::write_table(&mut text, &table);
+            print!("{text}");
+            tables.push(table);
         }
     }
-    let report = report::text(&results);
-    print!("{report}");
-    let path = results.write()?;
-    println!("\nwritten to {}", path.display());
+    println!("\n{about}");
+    print!("{}", report::text(&tables));
+    let directory = write(&about, &tables)?;
+    println!("\nfigures and plots are in {}", directory.display());
     Ok(())
 }
 
-/// Lets the poolers take turns through all cells.
-fn compare(
-    setup: &Setup,
-    plan: &options::Plan,
-    results: &mut Results,
-) -> Result<(), Box<dyn Error>> {
-    let poolers = setup
-        .kinds()
-        .into_iter()
-        .map(|kind| Pooler::start(setup, kind))
-        .collect::<Result<Vec<_>, _>>()?;
-    for &protocol in &plan.protocols {
-        for &clients in &plan.clients {
-            let takes_part = |pooler: &&Pooler| setup.speaks(pooler.kind(), protocol);
-            let seconds = plan.run.as_secs_f64();
-            println!(
-                "{} clients, {protocol}: {} rounds of {seconds} s each ...",
-                clients, plan.rounds
-            );
-            let mut cell = Cell::new(protocol, clients);
-            for _ in 0..plan.rounds {
-                for pooler in poolers.iter().filter(takes_part) {
-                    let run = pgbench::Run { protocol, clients, length: plan.run };
-                    cell.add(pooler.kind(), run.measure(setup, pooler));
-                }
-            }
-            results.cells.push(cell);
-        }
-        count_work(setup, &poolers, protocol, results);
+/// Writes `target/bench/results.json` and the plots beside it.
+fn write(about: &str, tables: &[Table]) -> Result<PathBuf, Box<dyn Error>> {
+    let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let directory = target.parent().ok_or("no target directory")?.join("bench");
+    // What another run has left is not of this one.
+    if directory.exists() {
+        fs::remove_dir_all(&directory)?;
     }
-    Ok(())
-}
-
-/// Counts instructions, where this machine can: the figure that noise leaves alone.
-fn count_work(setup: &Setup, poolers: &[Pooler], protocol: Protocol, results: &mut Results) {
-    for pooler in poolers.iter().filter(|pooler| setup.speaks(pooler.kind(), protocol)) {
-        match work::count(setup, pooler, protocol, WORK_CLIENTS) {
-            Ok(work) => results.work.push(Row { protocol, kind: pooler.kind(), work }),
-            Err(reason) => {
-                println!("instructions cannot be counted here: {reason}");
-                return;
-            }
-        }
+    fs::create_dir_all(&directory)?;
+    let results = json!({
+        "about": about.lines().collect::<Vec<_>>(),
+        "tables": tables.iter().map(Table::json).collect::<Vec<_>>(),
+    });
+    fs::write(directory.join("results.json"), serde_json::to_string_pretty(&results)?)?;
+    for (name, plot) in plot::all(tables) {
+        fs::write(directory.join(name), plot)?;
     }
+    Ok(directory)
 }
 
 /// What is waited for before something counts as broken.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A kind of pooler that nothing is compared with.
+/// What the others are compared with.
 const BASELINE: Kind = Kind::PgBouncer;

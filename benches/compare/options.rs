@@ -5,39 +5,66 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
-/// Compares pgLagoon with PgBouncer on this machine.
+/// Compares pgLagoon with PgBouncer, Pgpool-II and a bare relay on this machine.
 #[derive(Debug, Parser)]
 #[command(name = "make bench ARGS=")]
 pub(crate) struct Options {
-    /// How thorough: quick takes two minutes, normal ten, full an hour
-    #[arg(long, value_enum, default_value_t = Length::Normal)]
+    /// How thorough: quick takes some minutes, normal half an hour, full hours
+    #[arg(long, value_enum, default_value_t = Length::Quick)]
     length: Length,
+    /// What is measured [default: everything]
+    #[arg(long, value_delimiter = ',', value_enum)]
+    sections: Option<Vec<Section>>,
     /// Seconds of one run
     #[arg(long)]
-    seconds: Option<f64>,
-    /// Runs of each pooler in each cell
+    seconds: Option<u64>,
+    /// Runs of each in each table
     #[arg(long)]
     rounds: Option<usize>,
-    /// Numbers of clients; 0 leaves the runs out
+    /// Numbers of clients, for the sections that have several
     #[arg(long, value_delimiter = ',')]
     clients: Option<Vec<usize>>,
-    /// Protocols of pgbench
+    /// Protocols of pgbench, for `select`
     #[arg(long, value_delimiter = ',', value_enum)]
     protocols: Option<Vec<Protocol>>,
-    /// Clients that are connected to measure what an idle one takes; 0 leaves it out
-    #[arg(long)]
-    idle_clients: Option<usize>,
     /// What cargo says to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }
 
 /// How thorough a run is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Length {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Length {
     Quick,
     Normal,
     Full,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Section {
+    /// pgbench -S with 20 servers: the main table
+    Select,
+    /// pgbench -N: transactions that write
+    Write,
+    /// Statements that nobody has ever sent
+    NewStatements,
+    /// pgbench -C: a log-in for each transaction, by trust, SCRAM, and over TLS
+    LogIn,
+    /// Up to 9,000 clients on 40 servers: is anybody kept waiting?
+    Crowd,
+    /// Transactions that come when they come, at 70 % of what can be done
+    Open,
+    /// Long results and COPY, both ways
+    Bulk,
+    /// Memory per idle client
+    Idle,
+    /// Memory with more and more different statements
+    Unique,
+    /// The primary goes and comes back
+    Outage,
+    /// Servers that answer at once: the pooler's own work, and what a second thread brings
+    Instant,
 }
 
 /// `-M` of pgbench.
@@ -51,30 +78,45 @@ pub(crate) enum Protocol {
 /// What is to be done.
 #[derive(Debug)]
 pub(crate) struct Plan {
+    pub(crate) length: Length,
+    pub(crate) sections: Vec<Section>,
     pub(crate) run: Duration,
     pub(crate) rounds: usize,
-    pub(crate) clients: Vec<usize>,
+    clients: Option<Vec<usize>>,
     pub(crate) protocols: Vec<Protocol>,
-    pub(crate) idle_clients: usize,
 }
 
 impl Options {
     pub(crate) fn plan(self) -> Plan {
-        let (seconds, rounds, clients) = match self.length {
-            Length::Quick => (2.0, 3, vec![1, 32]),
-            Length::Normal => (3.0, 5, vec![1, 32, 500]),
-            Length::Full => (10.0, 9, vec![1, 32, 500]),
+        let (seconds, rounds) = match self.length {
+            Length::Quick => (2, 3),
+            Length::Normal => (3, 5),
+            Length::Full => (10, 9),
         };
-        let mut clients = self.clients.unwrap_or(clients);
-        clients.retain(|&count| count > 0);
-        let all = || Protocol::value_variants().to_vec();
         Plan {
+            length: self.length,
+            sections: self.sections.unwrap_or_else(|| Section::value_variants().to_vec()),
             // pgbench takes whole seconds, and the ends of a run are cut off.
-            run: Duration::from_secs_f64(self.seconds.unwrap_or(seconds).max(2.0).round()),
+            run: Duration::from_secs(self.seconds.unwrap_or(seconds).max(2)),
             rounds: self.rounds.unwrap_or(rounds).max(1),
-            clients,
-            protocols: self.protocols.unwrap_or_else(all),
-            idle_clients: self.idle_clients.unwrap_or(5000),
+            clients: self.clients,
+            protocols: self.protocols.unwrap_or_else(|| Protocol::value_variants().to_vec()),
+        }
+    }
+}
+
+impl Plan {
+    /// The numbers of clients that were asked for, or these.
+    pub(crate) fn clients(&self, otherwise: &[usize]) -> Vec<usize> {
+        self.clients.clone().unwrap_or_else(|| otherwise.to_vec())
+    }
+
+    /// One of three figures.
+    pub(crate) fn by_length<T>(&self, quick: T, normal: T, full: T) -> T {
+        match self.length {
+            Length::Quick => quick,
+            Length::Normal => normal,
+            Length::Full => full,
         }
     }
 }

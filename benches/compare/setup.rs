@@ -1,18 +1,23 @@
 //! What is compared, and what it stands in front of.
 
 use std::error::Error;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::{env, fs};
 
-use pglagoon::demo::{Authentication, Cluster, ClusterBuilder, Search};
+use pglagoon::demo::{Authentication, Cluster, ClusterBuilder, Installation, Search};
 
-use crate::options::Protocol;
-use crate::pooler::Kind;
+use crate::configuration::{Config, Entrance, Nodes};
+use crate::front::Kind;
 
 /// Rows of pgbench, in units of 100,000.
 const SCALE: &str = "2";
+
+/// The password of the user `app` where one is asked for.
+pub(crate) const PASSWORD: &str = "secret";
 
 /// Set in the environment of a process whose file limit has been raised.
 const RAISED: &str = "PGLAGOON_BENCH_FILES_RAISED";
@@ -20,10 +25,12 @@ const RAISED: &str = "PGLAGOON_BENCH_FILES_RAISED";
 /// Everything that all runs share.
 #[derive(Debug)]
 pub(crate) struct Setup {
-    pub(crate) cluster: Cluster,
+    cluster: Cluster,
+    installation: Installation,
     /// Where pgbench is.
     tools: PathBuf,
     pub(crate) pgbouncer: Option<PgBouncer>,
+    pub(crate) pgpool: Option<PathBuf>,
     /// For configurations and logs.
     scratch: tempfile::TempDir,
     postgres: String,
@@ -42,16 +49,10 @@ impl Setup {
         let search = Search::new();
         let installation = search.find_or_install()?;
         let tools = search.tools()?;
-        let pgbouncer = PgBouncer::find_or_install();
-        let cluster = ClusterBuilder::new(&installation)
-            .replicas(2)
-            .authentication(Authentication::Trust)
-            .setting("shared_buffers", "128MB")
-            .start()
-            .await?;
+        let cluster = cluster(&installation, 2).await?;
         let scratch = tempfile::Builder::new()
             .prefix("pglagoon-bench-")
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .permissions(PermissionsExt::from_mode(0o777))
             .tempdir()?;
         let url = cluster.primary().url();
         let filled = Command::new(tools.join("pgbench"))
@@ -62,30 +63,74 @@ impl Setup {
         }
         cluster.wait_caught_up().await?;
         let postgres = cluster.primary().query_text("SHOW server_version").await?;
-        let postgres = postgres.unwrap_or_default();
-        Ok(Self { cluster, tools, pgbouncer, scratch, postgres })
+        let setup = Self {
+            cluster,
+            installation,
+            tools,
+            pgbouncer: PgBouncer::find_or_install(),
+            pgpool: find_or_install("pgpool"),
+            scratch,
+            postgres: postgres.unwrap_or_default(),
+        };
+        setup.make_certificate()?;
+        Ok(setup)
     }
 
-    /// What takes part.
-    pub(crate) fn kinds(&self) -> Vec<Kind> {
-        let mut kinds = vec![Kind::SplitOff, Kind::SplitOn];
-        kinds.extend(self.pgbouncer.as_ref().map(|_| Kind::PgBouncer));
-        kinds
+    /// Another cluster, for a workload that leaves nothing as it was.
+    pub(crate) async fn cluster_of_its_own(&self) -> Result<Cluster, Box<dyn Error>> {
+        cluster(&self.installation, 1).await
     }
 
-    /// Whether a pooler can be measured with a protocol at all.
-    pub(crate) fn speaks(&self, kind: Kind, protocol: Protocol) -> bool {
-        kind != Kind::PgBouncer
-            || protocol != Protocol::Prepared
-            || self.pgbouncer.as_ref().is_some_and(PgBouncer::keeps_statements)
+    /// In front of the cluster, as most workloads have it: one thread, no password.
+    pub(crate) fn config(&self, servers: u32) -> Config {
+        let nodes = nodes(&self.cluster);
+        Config { servers, workers: 1, entrance: Entrance::Trust, nodes }
+    }
+
+    /// Whether a program can be measured with prepared statements.
+    pub(crate) fn keeps_statements(&self, kind: Kind) -> bool {
+        kind != Kind::PgBouncer || self.pgbouncer.as_ref().is_some_and(PgBouncer::keeps_statements)
     }
 
     pub(crate) fn scratch(&self) -> &Path {
         self.scratch.path()
     }
 
+    /// The certificate that clients see, for the name `localhost`.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.scratch().join("server.crt")
+    }
+
+    pub(crate) fn key(&self) -> PathBuf {
+        self.scratch().join("server.key")
+    }
+
+    /// What a client must know to trust that certificate.
+    pub(crate) fn trust(&self) -> Result<Arc<rustls::ClientConfig>, Box<dyn Error>> {
+        use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(self.certificate())?)?;
+        let config = rustls::ClientConfig::builder().with_root_certificates(roots);
+        Ok(Arc::new(config.with_no_client_auth()))
+    }
+
+    fn make_certificate(&self) -> Result<(), Box<dyn Error>> {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])?;
+        fs::write(self.certificate(), made.cert.pem())?;
+        fs::write(self.key(), made.signing_key.serialize_pem())?;
+        // PgBouncer reads it as somebody else.
+        fs::set_permissions(self.key(), PermissionsExt::from_mode(0o644))?;
+        Ok(())
+    }
+
     pub(crate) fn pgbench(&self) -> Command {
         Command::new(self.tools.join("pgbench"))
+    }
+
+    /// Whether we are root: the owner of what we have just made tells.
+    pub(crate) fn is_root(&self) -> bool {
+        fs::metadata(self.scratch()).is_ok_and(|made| made.uid() == 0)
     }
 
     /// The versions, and what cannot be compared.
@@ -101,13 +146,14 @@ impl Setup {
                 let lacks = if found.keeps_statements() {
                     ""
                 } else {
-                    " (before 1.21: without prepared statements in transaction mode, so not in `prepared`)"
+                    " (before 1.21: without prepared statements in transaction mode)"
                 };
                 format!("PgBouncer {major}.{minor}, {}{lacks}", found.program.display())
             }
         };
+        let pgpool = self.pgpool.as_ref().map_or("no Pgpool-II", |_| "Pgpool-II");
         format!(
-            "pgLagoon {}, {pgbouncer}\nPostgreSQL {}, a primary and two replicas on this machine: {}",
+            "pgLagoon {}, {pgbouncer}, {pgpool}\nPostgreSQL {}, a primary and two replicas on this machine: {}",
             env!("CARGO_PKG_VERSION"),
             self.postgres,
             machine()
@@ -115,26 +161,54 @@ impl Setup {
     }
 }
 
+async fn cluster(installation: &Installation, replicas: usize) -> Result<Cluster, Box<dyn Error>> {
+    let builder = ClusterBuilder::new(installation)
+        .replicas(replicas)
+        .authentication(Authentication::Trust)
+        .setting("max_connections", "500")
+        .setting("shared_buffers", "128MB");
+    Ok(builder.start().await?)
+}
+
+/// A cluster's servers, as they are told to a pooler and watched.
+pub(crate) fn nodes(cluster: &Cluster) -> Nodes {
+    let pid = |data: &Path| -> Option<u32> {
+        let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
+        text.lines().next()?.trim().parse().ok()
+    };
+    Nodes {
+        primary: cluster.primary().port(),
+        replicas: cluster.replicas().map(pglagoon::demo::Node::port).collect(),
+        pids: cluster.nodes().iter().filter_map(|node| pid(node.data())).collect(),
+    }
+}
+
 impl PgBouncer {
     fn find_or_install() -> Option<Self> {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/pgbouncer.sh");
-        let found = Command::new("sh").args([script, "get"]).output().ok()?;
-        let program = String::from_utf8_lossy(&found.stdout).trim().to_owned();
-        if !found.status.success() || program.is_empty() {
-            eprint!("{}", String::from_utf8_lossy(&found.stderr));
-            return None;
-        }
+        let program = find_or_install("pgbouncer")?;
         let printed = Command::new(&program).arg("--version").output().ok()?;
         let printed = String::from_utf8_lossy(&printed.stdout).into_owned();
         let version = printed.split_whitespace().nth(1)?;
         let mut numbers = version.split('.').map_while(|part| part.parse().ok());
-        Some(Self { program: program.into(), version: (numbers.next()?, numbers.next()?) })
+        Some(Self { program, version: (numbers.next()?, numbers.next()?) })
     }
 
     /// Whether it knows `max_prepared_statements`.
     pub(crate) fn keeps_statements(&self) -> bool {
         self.version >= (1, 21)
     }
+}
+
+/// A program that we compare ourselves with.
+fn find_or_install(name: &str) -> Option<PathBuf> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/peers.sh");
+    let found = Command::new("sh").args([script, "get", name]).output().ok()?;
+    let program = String::from_utf8_lossy(&found.stdout).trim().to_owned();
+    if !found.status.success() || program.is_empty() {
+        eprint!("{}", String::from_utf8_lossy(&found.stderr));
+        return None;
+    }
+    Some(program.into())
 }
 
 /// What this machine is: a figure without it says little.

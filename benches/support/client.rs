@@ -1,7 +1,7 @@
 //! A client with a socket that blocks, and nothing else: it costs little, and little can go wrong.
 
 use std::error::Error;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -11,18 +11,24 @@ use pglagoon::protocol::{frame, frontend};
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One client, as user `app` of the database `app`, who needs no password.
-#[derive(Debug)]
 pub(crate) struct Client {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     input: Vec<u8>,
 }
+
+/// A socket, or TLS on one.
+pub(crate) trait Stream: Read + Write + Send {}
+
+impl<T: Read + Write + Send> Stream for T {}
 
 impl Client {
     /// Connects and logs in.
     pub(crate) fn log_in(address: SocketAddr) -> Result<Self, Box<dyn Error>> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        Self::begin(Box::new(connect(address)?))
+    }
+
+    /// Logs in by way of a connection.
+    pub(crate) fn begin(stream: Box<dyn Stream>) -> Result<Self, Box<dyn Error>> {
         let mut client = Self { stream, input: Vec::new() };
         client.ask(&startup())?;
         Ok(client)
@@ -61,6 +67,14 @@ impl Client {
             self.input.extend_from_slice(chunk.get(..count).unwrap_or_default());
         }
     }
+}
+
+/// A socket that gives up after too long a silence.
+pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
 }
 
 /// The packet that a session begins with.
