@@ -22,6 +22,7 @@ mod listening;
 mod login;
 mod monitor;
 mod oracle;
+mod own_parameters;
 mod plans;
 mod pooler;
 mod programs;

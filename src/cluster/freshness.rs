@@ -110,6 +110,12 @@ impl History {
         self.samples.get(last).map(|sample| sample.started_at)
     }
 
+    /// An instant such that whoever is fresh as of a later one has replayed `position`, if a sample says so.
+    pub fn before(&self, position: Lsn) -> Option<Mono> {
+        let first = self.samples.partition_point(|sample| sample.flush < position);
+        self.samples.get(first).map(|sample| Mono(sample.started_at.0.saturating_sub(1)))
+    }
+
     fn restart(&mut self, lineage: Lineage, sample: Sample) -> Recorded {
         self.lineage = Some(lineage);
         self.samples.clear();

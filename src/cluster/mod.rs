@@ -15,6 +15,7 @@ pub mod monitor;
 mod node;
 pub mod probe;
 mod report;
+pub mod token;
 mod tracker;
 mod waiting;
 
@@ -30,6 +31,7 @@ pub use self::health::{Fault, Mistake, State};
 pub use self::lsn::{Lineage, Lsn, NotAnLsn};
 pub use self::node::{ConfiguredRole, Node, NodeId, Usable};
 pub use self::report::NodeReport;
+pub use self::token::{Reach, Token};
 pub use self::tracker::{Poll, Transition};
 pub use self::waiting::{WaitKey, Waited};
 
@@ -197,6 +199,11 @@ impl Cluster {
         };
         self.end_waits();
         transition
+    }
+
+    /// Which instant `token` stands for, at `now` or later.
+    pub fn reach(&self, token: Token, now: Mono) -> Reach {
+        self.tracker.lock().reach(token, now)
     }
 
     /// Applies other settings from now on.

@@ -7,6 +7,7 @@ use super::health::{Finding, Health, Limits, Mistake, Returning, State};
 use super::lsn::Lineage;
 use super::node::{ConfiguredRole, NodeId};
 use super::probe::{PollError, Position, Reading, StandbyTimeline};
+use super::token::{Reach, Token};
 use crate::clock::Mono;
 use crate::config::{Routing, StaleReads};
 
@@ -124,6 +125,19 @@ impl Tracker {
                 self.history.horizon(replay)
             }
             Position::Standby { .. } | Position::Primary { .. } => None,
+        }
+    }
+
+    /// Which instant `token` stands for. Whoever made it had it from a primary, so one that is asked from `now` on has
+    /// come as far, unless it follows an older timeline. One that follows a newer timeline has all that is left of the
+    /// token's.
+    pub(super) fn reach(&self, token: Token, now: Mono) -> Reach {
+        match self.history.lineage() {
+            None => Reach::Unknown,
+            Some(lineage) if lineage.system != token.lineage.system => Reach::Foreign,
+            Some(lineage) if lineage.timeline < token.lineage.timeline => Reach::Unknown,
+            Some(lineage) if lineage.timeline > token.lineage.timeline => Reach::After(now),
+            Some(_) => Reach::After(self.history.before(token.flush).unwrap_or(now)),
         }
     }
 

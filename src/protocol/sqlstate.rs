@@ -39,6 +39,8 @@ codes! {
     FEATURE_NOT_SUPPORTED = b"0A000",
     /// A value that a parameter does not take.
     INVALID_PARAMETER_VALUE = b"22023",
+    /// A command that only a transaction block can have.
+    NO_ACTIVE_TRANSACTION = b"25P01",
     /// An idle transaction was ended.
     IDLE_IN_TRANSACTION_TIMEOUT = b"25P03",
     /// A transaction took too long.
@@ -77,6 +79,8 @@ codes! {
     TOO_MANY_CONNECTIONS = b"53300",
     /// Something is larger than a limit allows.
     PROGRAM_LIMIT_EXCEEDED = b"54000",
+    /// A parameter that cannot be set.
+    CANNOT_CHANGE_PARAMETER = b"55P02",
     /// An object is not in the state that the command needs.
     OBJECT_NOT_IN_STATE = b"55000",
     /// The statement was cancelled.

@@ -31,6 +31,8 @@ reasons! {
     ReadAfterOwnWrite = "read_after_own_write",
     /// No replica shows the last write of the session's group yet.
     ReadAfterGroupWrite = "read_after_group_write",
+    /// No replica shows the last write to one of its tables yet.
+    ReadAfterTableWrite = "read_after_table_write",
     /// No replica shows yet what the token that the client brought stands for.
     ReadAfterToken = "read_after_token",
     /// No replica shows yet everything that had been acknowledged when the read came.

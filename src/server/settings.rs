@@ -11,6 +11,9 @@ pub enum Value {
     Sql(Box<str>),
 }
 
+/// What the names of pgLagoon's own parameters begin with. Servers know nothing of them.
+pub const OURS: &str = "pglagoon.";
+
 /// The parameters that say as whom statements run.
 const IDENTITY: [&str; 2] = ["session_authorization", "role"];
 
@@ -123,6 +126,7 @@ impl Settings {
                     .filter(|(name, value)| self.get(name) != Some(value))
                     .map(|(name, value)| (name, Some(value))),
             )
+            .filter(|(name, _)| !name.starts_with(OURS))
             .collect();
         let authorization_changes =
             changes.iter().any(|(name, _)| *name == "session_authorization");

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::clock::Mono;
-use crate::cluster::{NodeId, Usable};
+use crate::cluster::NodeId;
 use crate::config::{NoReplica, PoolMode};
 use crate::net::Watch;
 use crate::pool::{Checkout, Lease, WaitError};
-use crate::route::{self, Facts, Patience, Reason, Route, Target};
+use crate::route::{Patience, Reason, Target};
 use crate::session::backend::Standing;
 use crate::session::clients::{Activity, Cancelling, Summons};
 use crate::session::fitting::{bring_up_to_date, revived};
@@ -18,10 +18,9 @@ use crate::session::pins::Pins;
 use crate::session::portals::Portals;
 use crate::session::respond::Trouble;
 use crate::session::survey::Batch;
-use crate::session::terms::{Requirement, Terms};
 use crate::session::worker::Stopping;
 use crate::session::{Attached, Batches, Detour, Phase, Replay, Session, Wrote, cleaning};
-use crate::sql::{Class, Isolation};
+use crate::sql::Tables;
 
 /// How many dead servers in a row are taken from a pool before the client goes into the queue for a new one.
 const DEAD_SERVERS: usize = 64;
@@ -34,7 +33,7 @@ impl Session {
     /// What the client is to be told.
     pub(super) fn acquire(
         &mut self,
-        batch: Batch,
+        batch: &Batch,
         patience: Patience,
         now: Mono,
     ) -> Result<(), Trouble> {
@@ -95,58 +94,6 @@ impl Session {
             };
             self.client = self.worker.clients.transfer(&self.client, next);
             self.adopt_policy();
-        }
-    }
-
-    /// Goes by the backend's present settings.
-    pub(super) fn adopt_policy(&mut self) {
-        self.policy_version = self.client.backend.policy_version();
-        self.policy = self.client.backend.policy();
-        self.terms = Terms::new(&self.policy, &self.client);
-    }
-
-    /// Whether the node that is configured as the primary is known not to be one.
-    fn primary_is_none(&self) -> bool {
-        self.client.backend.cluster.view().primary() == Usable::Misconfigured
-    }
-
-    fn route(&mut self, batch: Batch, patience: Patience, now: Mono) -> Route {
-        if self.detour == Detour::Primary {
-            return Route { target: Target::Primary, reason: Reason::NoReplica };
-        }
-        if self.policy.mode == PoolMode::Session {
-            return Route { target: Target::Primary, reason: Reason::PinnedSessionMode };
-        }
-        let is_read = matches!(batch.class, Class::Read | Class::Begin(_));
-        let required = if is_read { self.requirement() } else { Requirement::NOTHING };
-        let routing = &self.policy.routing;
-        let facts = Facts {
-            class: batch.class,
-            isolation: self.isolation(),
-            split: routing.read_write_split,
-            required: required.instant,
-            because: required.because,
-            seen: self.seen(),
-            now,
-            max_lag: self.terms.max_lag,
-            no_replica: routing.no_replica,
-            patience,
-        };
-        let cluster = &self.client.backend.cluster;
-        if is_read {
-            cluster.note_read(now);
-        }
-        route::decide(&facts, cluster.view(), &mut self.worker.dice.borrow_mut())
-    }
-
-    /// The isolation level that a transaction of this session gets if it names none.
-    fn isolation(&self) -> Isolation {
-        let wanted = self.parameters.wanted();
-        if wanted.is_empty() || wanted.get("default_transaction_isolation").is_none() {
-            Isolation::Default
-        } else {
-            // Whichever it is, it is rare: a standby refuses one of the four.
-            Isolation::Serializable
         }
     }
 
@@ -242,6 +189,7 @@ impl Session {
             node,
             pins,
             wrote: Wrote::No,
+            tables: Tables::NONE,
             replay: if is_replayable {
                 Replay::Recorded(self.worker.recycler.borrow_mut().take())
             } else {
@@ -322,15 +270,6 @@ impl Session {
 
     fn check_delay(&self) -> std::time::Duration {
         self.policy.server_check_delay
-    }
-
-    fn count_route(&self, reason: Reason) {
-        let backend = &self.client.backend;
-        if let Some(traffic) = backend.traffic.get(usize::from(self.worker.id.0))
-            && let Some(counter) = traffic.routes.get(reason.index())
-        {
-            counter.add(1);
-        }
     }
 }
 

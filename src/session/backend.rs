@@ -14,10 +14,10 @@ use crate::pool::{Pool, Snapshot};
 use crate::route::Reason;
 use crate::server::{ConnectError, Target};
 use crate::session::clients::ServerId;
-use crate::session::groups::Groups;
 use crate::session::hub::Hub;
 use crate::session::link::Link;
 use crate::session::welcome::Welcomes;
+use crate::session::writes::Writes;
 use crate::telemetry::Traffic;
 
 /// The settings that sessions of one (database, user) go by. Replaced as a whole by a reload.
@@ -58,8 +58,8 @@ pub struct Backend {
     /// A pool for each node.
     pub(crate) pools: Box<[Arc<Pool<Box<Link>>>]>,
     pub(crate) welcomes: Mutex<Welcomes>,
-    /// Shared by all backends.
-    pub(crate) groups: Arc<Groups>,
+    /// When the database was last written to, by anybody.
+    pub(crate) writes: Arc<Writes>,
     /// How old a server connection may get: looked at when one is opened.
     pub(crate) lifetime: Arc<Mutex<Option<Duration>>>,
     /// The channels that clients of the database listen on.
@@ -90,8 +90,8 @@ pub(crate) struct Parts {
     pub(crate) workers: usize,
     pub(crate) pools: Box<[Arc<Pool<Box<Link>>>]>,
     pub(crate) lifetime: Arc<Mutex<Option<Duration>>>,
-    pub(crate) groups: Arc<Groups>,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) writes: Arc<Writes>,
 }
 
 impl Backend {
@@ -106,7 +106,7 @@ impl Backend {
             traffic: (0..parts.workers).map(|_| Traffic::default()).collect(),
             pools: parts.pools,
             welcomes: Mutex::default(),
-            groups: parts.groups,
+            writes: parts.writes,
             lifetime: parts.lifetime,
             hub: parts.hub,
             successor: OnceLock::new(),

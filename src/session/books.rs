@@ -54,6 +54,9 @@ impl Ledger for Books<'_> {
 
     fn synthesize(&mut self, answer: Synthetic) {
         match answer {
+            Synthetic::BindComplete => backend::bare(self.answers, BackendTag::BIND_COMPLETE),
+            Synthetic::Ours => self.parameters.answer(self.answers),
+            Synthetic::OursToQuery(status) => self.parameters.answer_query(status, self.answers),
             Synthetic::CloseComplete => backend::bare(self.answers, BackendTag::CLOSE_COMPLETE),
             Synthetic::ParseComplete => backend::bare(self.answers, BackendTag::PARSE_COMPLETE),
             Synthetic::Deallocated(status) => {
@@ -67,6 +70,9 @@ impl Ledger for Books<'_> {
 impl Books<'_> {
     /// Takes back what was to change.
     fn undo(&mut self, owed: Owed) {
+        if owed.fate == Fate::Synthesize && is_about_ours(owed.request) {
+            self.parameters.forget_answer();
+        }
         match owed.change {
             Change::None => {}
             Change::Names | Change::Unnamed => self.names.roll_back(),
@@ -78,4 +84,12 @@ impl Books<'_> {
             Change::Session => self.parameters.roll_back(),
         }
     }
+}
+
+/// Whether an answer is kept for such a request, if we answer it.
+fn is_about_ours(request: Request) -> bool {
+    matches!(
+        request,
+        Request::DescribePortal | Request::DescribeStatement | Request::Execute | Request::Ours
+    )
 }

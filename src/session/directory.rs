@@ -19,10 +19,10 @@ use crate::protocol::Version;
 use crate::server::{Endpoint, Target};
 use crate::session::backend::{Backend, Parts, Policy};
 use crate::session::connect::Opening;
-use crate::session::groups::Groups;
 use crate::session::hub::Hub;
 use crate::session::link::Link;
 pub use crate::session::startup::Doors;
+use crate::session::writes::Writes;
 pub use service::UnknownDatabase;
 
 /// Gives openings to workers: the way from a pool, which may be asked on any thread, to a runtime.
@@ -99,7 +99,8 @@ pub struct Directory {
     workers: usize,
     clock: Clock,
     seats: Arc<AtomicUsize>,
-    groups: Arc<Groups>,
+    /// By database. They outlive a reload.
+    writes: Mutex<HashMap<String, Arc<Writes>>>,
 }
 
 impl std::fmt::Debug for Directory {
@@ -146,7 +147,7 @@ impl Directory {
             workers,
             clock,
             seats: Arc::default(),
-            groups: Arc::default(),
+            writes: Mutex::default(),
         })
     }
 
@@ -285,8 +286,8 @@ impl Directory {
             workers: self.workers,
             pools,
             lifetime,
-            groups: Arc::clone(&self.groups),
             hub: Arc::clone(&prepared.hub),
+            writes: Arc::clone(self.writes.lock().entry(database.to_owned()).or_default()),
         })
     }
 

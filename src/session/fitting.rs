@@ -24,9 +24,12 @@ pub(super) fn bring_up_to_date(
         }
         let mut sql = worker.recycler.borrow_mut().take();
         link.server.settings.change_sql(wanted, &mut sql);
-        frontend::query(link.to_server.queue(&mut worker.recycler.borrow_mut()), &sql);
-        link.machine.sent(Owed::swallow(Request::Query));
-        link.server.statements.set_unnamed(None);
+        // Sets that differ only in what servers do not know are the same to them.
+        if !sql.is_empty() {
+            frontend::query(link.to_server.queue(&mut worker.recycler.borrow_mut()), &sql);
+            link.machine.sent(Owed::swallow(Request::Query));
+            link.server.statements.set_unnamed(None);
+        }
         link.server.settings = Arc::clone(wanted);
         worker.recycler.borrow_mut().give(&mut sql);
     }

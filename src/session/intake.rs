@@ -12,9 +12,11 @@ use crate::session::books::Books;
 use crate::session::clients::Activity;
 use crate::session::fitting::{bring_up_to_date, make_room};
 use crate::session::link::Gate;
+use crate::session::ours::Circumstances;
+use crate::session::parameters::Commits;
 use crate::session::requests::{Requests, Taken};
 use crate::session::respond::Trouble;
-use crate::session::survey::{self, Knowledge, Survey, Surveyed};
+use crate::session::survey::{self, Batch, Knowledge, Survey, Surveyed};
 use crate::session::worker::Stopping;
 use crate::session::{Batches, Ended, Hold, Phase, Presence, Replay, Session, Skip};
 
@@ -68,6 +70,7 @@ impl Session {
         now: Mono,
     ) -> Result<usize, Ended> {
         self.follow_catalog();
+        self.renew_terms();
         let mut position = 0;
         while position < bytes.len() {
             let rest = bytes.get(position..).unwrap_or_default();
@@ -135,19 +138,29 @@ impl Session {
                 self.skip = Skip::Bytes(size);
                 Ok(Used::Bytes(0))
             }
-            Survey::Local(local) => self.answer(local, bytes, cx),
+            Survey::Local(local) => self.answer(local, bytes, cx, now),
             Survey::Terminate => Err(Ended::Client),
             Survey::Batch(batch, surveyed) => {
                 self.surveyed = surveyed;
-                let patience = std::mem::replace(&mut self.patience, Patience::Left);
-                match self.acquire(batch, patience, now) {
-                    Ok(()) => Ok(Used::Bytes(0)),
-                    Err(Trouble::Removed) => Err(self.dismiss(&Trouble::Removed, cx)),
-                    Err(trouble) => {
-                        self.refuse_batch(&trouble, cx)?;
-                        Ok(Used::Bytes(0))
-                    }
-                }
+                self.take_batch(&batch, cx, now)
+            }
+        }
+    }
+
+    /// Gets a server for a batch.
+    pub(super) fn take_batch(
+        &mut self,
+        batch: &Batch,
+        cx: &mut Context<'_>,
+        now: Mono,
+    ) -> Result<Used, Ended> {
+        let patience = std::mem::replace(&mut self.patience, Patience::Left);
+        match self.acquire(batch, patience, now) {
+            Ok(()) => Ok(Used::Bytes(0)),
+            Err(Trouble::Removed) => Err(self.dismiss(&Trouble::Removed, cx)),
+            Err(trouble) => {
+                self.refuse_batch(&trouble, cx)?;
+                Ok(Used::Bytes(0))
             }
         }
     }
@@ -248,9 +261,15 @@ impl Session {
                 portals: &mut attached.portals,
                 pins: &mut attached.pins,
                 wrote: &mut attached.wrote,
+                tables: &mut attached.tables,
                 replay: &mut attached.replay,
                 policy: &self.policy,
                 schema: self.client.backend.cluster.schema(),
+                given: Circumstances {
+                    cluster: &self.client.backend.cluster,
+                    routing: &self.policy.routing,
+                    commits: Commits::Flushed,
+                },
                 now,
             };
             let taken = requests

@@ -2,12 +2,14 @@
 
 use std::task::Context;
 
+use crate::clock::Mono;
 use crate::protocol::error_response::Severity;
 use crate::protocol::frontend::{self, Named, Object};
 use crate::protocol::{BackendTag, FrontendTag, TransactionStatus, backend, frame};
 use crate::session::intake::Used;
+use crate::session::ours::{Ask, Circumstances, ask};
 use crate::session::respond::Trouble;
-use crate::session::survey::{Command, Local};
+use crate::session::survey::{Batch, Command, Local};
 use crate::session::{Ended, Session};
 
 impl Session {
@@ -17,6 +19,7 @@ impl Session {
         local: Local,
         bytes: &[u8],
         cx: &mut Context<'_>,
+        now: Mono,
     ) -> Result<Used, Ended> {
         let used = match local {
             Local::EmptyQuery(size) => {
@@ -32,6 +35,10 @@ impl Session {
                 self.say(|out| backend::ready_for_query(out, TransactionStatus::Idle));
                 size
             }
+            Local::Ours(size) => match self.answer_ours(bytes.get(..size).unwrap_or_default()) {
+                Some(()) => size,
+                None => return self.take_batch(&Batch::ON_PRIMARY, cx, now),
+            },
             Local::Command(size, command) => {
                 self.carry_out(&command);
                 size
@@ -39,6 +46,31 @@ impl Session {
         };
         self.push_to_client(cx)?;
         Ok(Used::Bytes(used))
+    }
+
+    /// A Query about our parameters; `None` if a server is to have a part in the answer.
+    fn answer_ours(&mut self, frame: &[u8]) -> Option<()> {
+        let text = frontend::query_text(frontend::body(frame)).ok()?;
+        let given = Circumstances {
+            cluster: &self.client.backend.cluster,
+            routing: &self.policy.routing,
+            commits: self.parameters.commits(),
+        };
+        let mut answer = Vec::new();
+        match ask(text, &given) {
+            Ask::Server(_) => return None,
+            Ask::Fault(fault) => {
+                Trouble::Ours(fault).encode(Severity::Error, &mut answer);
+                backend::ready_for_query(&mut answer, TransactionStatus::Idle);
+            }
+            Ask::Ours(changes, reply) => {
+                self.parameters.owe(changes, reply);
+                self.parameters.answer_query(TransactionStatus::Idle, &mut answer);
+            }
+        }
+        self.names.forget_unnamed();
+        self.say(|out| out.extend_from_slice(&answer));
+        Some(())
     }
 
     /// Close messages of a client without a server.

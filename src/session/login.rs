@@ -14,8 +14,10 @@ use crate::server::settings::{Settings, Value};
 use crate::session::Session;
 use crate::session::clients::{Arrival, KeyLength};
 use crate::session::directory::{Directory, Seat};
+use crate::session::ours;
 use crate::session::refusal::Refusal;
 use crate::session::respond::FAREWELL;
+use crate::session::respond::Trouble;
 use crate::session::startup::{Request, StartupError, Visitor, Wish};
 use crate::session::welcome::welcome;
 use crate::session::worker::Worker;
@@ -160,7 +162,7 @@ async fn admit(
     visitor: &mut Visitor,
 ) -> Result<Admitted, Refusal> {
     let door = directory.take_door();
-    let request = match visitor.greet(&directory.doors()).await? {
+    let mut request = match visitor.greet(&directory.doors()).await? {
         Wish::Cancel { process_id, secret } => return Ok(Admitted::Cancel { process_id, secret }),
         Wish::LogIn(request) => request,
     };
@@ -178,12 +180,19 @@ async fn admit(
     };
     let seat =
         directory.take_seat(door, &request.database, &request.user).map_err(Refusal::Full)?;
+    let ours = ours::split_off(&mut request.settings, &backend.cluster)
+        .map_err(|fault| Refusal::Trouble(Trouble::Ours(fault)))?;
     let welcome = welcome(worker, &backend, &request.settings).await?;
     let mut settings = Arc::clone(&welcome.settings);
-    if !request.application_name.is_empty() {
-        let name = Value::Config(request.application_name.as_str().into());
+    if !request.application_name.is_empty() || !ours.is_empty() {
         let mut own = (*settings).clone();
-        own.set("application_name", Some(name));
+        if !request.application_name.is_empty() {
+            let name = Value::Config(request.application_name.as_str().into());
+            own.set("application_name", Some(name));
+        }
+        for (name, value) in ours.iter() {
+            own.set(name, Some(value.clone()));
+        }
         settings = backend.welcomes.lock().share(own);
     }
     backend::authentication_ok(&mut out);

@@ -24,9 +24,9 @@ pub mod clients;
 pub mod connect;
 pub mod directory;
 mod fitting;
-mod groups;
 pub mod hub;
 mod intake;
+mod leavings;
 mod link;
 mod listening;
 mod local;
@@ -35,6 +35,7 @@ mod machine;
 mod names;
 mod options;
 mod orders;
+mod ours;
 mod outcome;
 mod parameters;
 mod pins;
@@ -45,12 +46,14 @@ mod relay;
 mod replies;
 mod requests;
 pub mod respond;
+mod routing;
 mod startup;
 mod streaming;
 mod survey;
 mod terms;
 mod welcome;
 pub mod worker;
+mod writes;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -64,6 +67,7 @@ use crate::protocol::TransactionStatus;
 use crate::protocol::backend::{backend_key_data, ready_for_query};
 use crate::route::{Patience, Reason, Seen};
 use crate::server::settings::Settings;
+use crate::sql::Tables;
 use backend::Policy;
 use clients::Client;
 use link::Link;
@@ -168,6 +172,8 @@ struct Attached {
     pins: Pins,
     /// Whether anything sent may have written.
     wrote: Wrote,
+    /// What that may have written to.
+    tables: Tables,
     replay: Replay,
     portals: Portals,
     batches: Batches,
@@ -255,7 +261,7 @@ impl Session {
         to_client.queue(&mut worker.recycler.borrow_mut()).extend_from_slice(&greeting);
         let policy_version = client.backend.policy_version();
         let policy = client.backend.policy();
-        let terms = Terms::new(&policy, &client);
+        let terms = Terms::new(&policy, &client, &settings);
         Self {
             worker: Rc::clone(worker),
             edition: client.backend.cluster.catalog().edition(),

@@ -12,7 +12,6 @@ use crate::route::Seen;
 use crate::session::acquire::Moved;
 use crate::session::books::Books;
 use crate::session::clients::Activity;
-use crate::session::groups::Group;
 use crate::session::link::Gate;
 use crate::session::listening::withhold;
 use crate::session::replies::{self, Carried, End, Replies};
@@ -20,6 +19,7 @@ use crate::session::respond::Trouble;
 use crate::session::{
     Attached, Detour, Ended, Hold, Pending, Phase, Presence, Replay, Session, Wrote,
 };
+use crate::sql::Tables;
 
 impl Session {
     /// Goes over what the server has sent.
@@ -69,8 +69,11 @@ impl Session {
             return Err(self.dismiss(&Trouble::SettingsRefused, cx));
         }
         if seen.ready > 0 {
-            let visible_at = || self.parameters.commits().visible_at(self.worker.now());
-            attached.announce(self.terms.group.as_deref(), visible_at);
+            if attached.wrote != Wrote::No && attached.node == NodeId::PRIMARY {
+                let at = self.parameters.commits().visible_at(self.worker.now());
+                self.last_write = at;
+                self.terms.stamp(&self.client.backend.writes, attached.tables, at);
+            }
             attached.tell_of_ddl(&self.client.backend.cluster);
         }
         let listening = self.listening.as_deref_mut();
@@ -116,10 +119,6 @@ impl Session {
         };
         let status = attached.lease.machine.status();
         traffic.queries.record(now.saturating_since(attached.asked));
-        if attached.wrote != Wrote::No && attached.node == NodeId::PRIMARY {
-            // Read after ReadyForQuery was received: the write had been acknowledged by then.
-            self.last_write = self.parameters.commits().visible_at(self.worker.now());
-        }
         if self.terms.monotonic == Monotonic::On
             && let Some(node) = self.client.backend.cluster.node(attached.node)
         {
@@ -134,6 +133,7 @@ impl Session {
             if attached.lease.machine.owes_nothing() {
                 attached.portals.clear();
                 attached.wrote = Wrote::No;
+                attached.tables = Tables::NONE;
             }
         }
         self.client.pinned.set(attached.pins.reason());
@@ -243,17 +243,6 @@ impl Session {
 }
 
 impl Attached {
-    /// Before the client learns that its write is done, so does its group.
-    #[inline]
-    fn announce(&self, group: Option<&Group>, visible_at: impl FnOnce() -> Mono) {
-        if let Some(group) = group
-            && self.wrote != Wrote::No
-            && self.node == NodeId::PRIMARY
-        {
-            group.stamp(visible_at());
-        }
-    }
-
     /// When a transaction that may have changed the catalog has ended: before anybody can learn of it, texts are taken
     /// for what they mean from now on.
     #[inline]

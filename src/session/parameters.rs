@@ -5,6 +5,7 @@
 //! (<https://www.postgresql.org/docs/current/sql-set.html>). `defaults` came with the startup packet: what
 //! RESET goes back to.
 
+mod ours;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use crate::clock::Mono;
 use crate::protocol::TransactionStatus;
 use crate::server::settings::{Settings, Value};
 use crate::server::statements::Background;
+use crate::session::ours::Book;
 use crate::sql::settings::{Action, Change, Scope};
 
 /// Decides whether a commit is flushed before it is acknowledged.
@@ -54,6 +56,7 @@ pub(crate) struct Parameters {
     commits: Commits,
     /// What was reset to a startup value that the server does not know: there it has the server's default.
     revoked: Vec<Box<str>>,
+    ours: Book,
 }
 
 /// Whether the transaction contains statements that are known to set parameters: what the server reports of its
@@ -111,6 +114,7 @@ impl Parameters {
             explained: Explained::No,
             commits: Commits::Flushed,
             revoked: Vec::new(),
+            ours: Book::default(),
         }
     }
 
@@ -251,6 +255,7 @@ impl Parameters {
     #[inline]
     pub(crate) fn transaction_ended(&mut self) {
         self.commits = Commits::Flushed;
+        self.ours.transaction_ended();
     }
 
     fn apply(&mut self, change: Change) {
@@ -260,6 +265,7 @@ impl Parameters {
             self.commits = Commits::Perhaps;
         }
         if change.scope == Scope::Local {
+            self.ours.set_local(&self.current, &change.action);
             return;
         }
         match change.action {
@@ -297,6 +303,7 @@ impl Parameters {
 
     fn change(&mut self, name: &str, value: Option<Value>) {
         self.touched = Touched::Yes;
+        self.ours.set(name, value.as_ref());
         // SET SESSION AUTHORIZATION also ends SET ROLE, even if it changes nothing itself.
         let ends_role = name == "session_authorization" && self.current.get("role").is_some();
         if ends_role || self.current.get(name) != value.as_ref() {

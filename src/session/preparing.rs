@@ -21,6 +21,12 @@ impl Requests<'_> {
         self.traffic.client_parses.add(1);
         let statement = self.statement(&parse);
         let id = statement.id;
+        if statement.verdict.effects.contains(Effects::OURS)
+            && self.names.get(parse.name).is_none_or(|_| parse.name.is_empty())
+        {
+            self.parse_ours(&parse, statement, out);
+            return;
+        }
         if parse.name.is_empty() {
             self.parse_unnamed(statement, &parse, range, out);
             return;
@@ -94,7 +100,7 @@ impl Requests<'_> {
     }
 
     /// Passes a Parse on under a name of ours.
-    fn prepare(
+    pub(super) fn prepare(
         &mut self,
         parse: &Parse<'_>,
         change: Change,
@@ -122,6 +128,9 @@ impl Requests<'_> {
         range: (usize, usize),
         out: &mut Gather<'_>,
     ) -> Readiness {
+        if self.bind_ours(&bind, out) {
+            return Readiness::Ready;
+        }
         if let Some(statement) = self.names.get(bind.statement)
             && statement.verdict.effects.contains(Effects::LISTENS)
         {
@@ -167,6 +176,9 @@ impl Requests<'_> {
         range: (usize, usize),
         out: &mut Gather<'_>,
     ) {
+        if self.describe_ours(named.object, named.name) {
+            return;
+        }
         if named.object == Object::Portal {
             self.forward(Request::DescribePortal, range, out);
             return;

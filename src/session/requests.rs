@@ -15,13 +15,14 @@ use crate::session::link::Link;
 use crate::session::listening::{Listening, Readiness};
 use crate::session::machine::{Change, Owed, Request};
 use crate::session::names::Names;
+use crate::session::ours::Circumstances;
 use crate::session::parameters::Parameters;
-use crate::session::pins::{Pins, Stains};
+use crate::session::pins::Pins;
 use crate::session::portals::Portals;
 use crate::session::survey::{Command, Surveyed, command};
 use crate::session::worker::Worker;
 use crate::session::{Replay, Wrote};
-use crate::sql::{Effects, LiveCatalog, Verdict, reuse, settings};
+use crate::sql::{Effects, LiveCatalog, Tables, Verdict};
 use crate::telemetry::Traffic;
 
 /// Everything that a frame from the client may change.
@@ -40,10 +41,13 @@ pub(super) struct Requests<'a> {
     pub(super) portals: &'a mut Portals,
     pub(super) pins: &'a mut Pins,
     pub(super) wrote: &'a mut Wrote,
+    pub(super) tables: &'a mut Tables,
     pub(super) replay: &'a mut Replay,
     pub(super) policy: &'a Policy,
     /// See [`crate::cluster::Cluster::schema`].
     pub(super) schema: u64,
+    /// What answers about our parameters depend on.
+    pub(super) given: Circumstances<'a>,
     pub(super) now: Mono,
 }
 
@@ -122,7 +126,7 @@ impl Requests<'_> {
             FrontendTag::SYNC => self.forward(Request::Sync, range, out),
             FrontendTag::FLUSH => out.pass(range.0, range.1),
             FrontendTag::FUNCTION_CALL => {
-                self.note_write();
+                self.note_write(Tables::ALL);
                 self.forward(Request::FunctionCall, range, out);
             }
             FrontendTag::COPY_DATA => {
@@ -176,6 +180,10 @@ impl Requests<'_> {
         if self.prepare_to_listen(verdict.effects, text) == Readiness::Wait {
             return Readiness::Wait;
         }
+        if verdict.effects.contains(Effects::OURS) {
+            self.query_ours(text, out);
+            return Readiness::Ready;
+        }
         self.note(verdict, text);
         let change = self.note_settings(verdict, text);
         if self.decides_channels(verdict.effects) {
@@ -206,6 +214,9 @@ impl Requests<'_> {
 
     fn execute(&mut self, body: &[u8], range: (usize, usize), out: &mut Gather<'_>) {
         let portal = body.split(|&byte| byte == 0).next().unwrap_or_default();
+        if self.execute_ours(portal) {
+            return;
+        }
         let change = match self.portals.get(portal).map(Arc::clone) {
             None => Change::None,
             Some(statement) => {
@@ -217,50 +228,5 @@ impl Requests<'_> {
         };
         self.link.machine.sent(Owed::forward(Request::Execute).with(change));
         out.pass(range.0, range.1);
-    }
-
-    /// Notes that something on its way may write.
-    #[inline]
-    pub(super) fn note_write(&mut self) {
-        if *self.wrote == Wrote::No {
-            *self.wrote = Wrote::Maybe;
-        }
-    }
-
-    /// Notes what a statement leaves behind.
-    #[inline]
-    pub(super) fn note(&mut self, verdict: Verdict, text: &[u8]) {
-        let effects = verdict.effects;
-        if effects.is_empty() {
-            return;
-        }
-        if effects.contains(Effects::WRITES) {
-            self.note_write();
-        }
-        if effects.contains(Effects::DDL) && !reuse::creates_temporary(text, effects) {
-            *self.wrote = Wrote::Schema;
-        }
-        if effects.contains(Effects::NOTIFIES)
-            && let Some(listening) = self.listening
-        {
-            listening.speak();
-        }
-        *self.pins |= Pins::of(effects);
-        self.link.stains |= Stains::of(verdict);
-    }
-
-    /// Notes that a text that changes parameters is on its way.
-    #[inline]
-    fn note_settings(&mut self, verdict: Verdict, text: &[u8]) -> Change {
-        if !verdict.effects.contains(Effects::SETS) {
-            return Change::None;
-        }
-        if let Some(changes) = settings::changes(text) {
-            self.parameters.expect(changes);
-            return Change::Session;
-        }
-        *self.pins |= Pins::PARAMETERS;
-        self.link.stains |= Stains::SESSION;
-        Change::None
     }
 }

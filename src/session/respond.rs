@@ -9,6 +9,7 @@ use crate::pool::WaitError;
 use crate::protocol::SqlState;
 use crate::protocol::error_response::{Report, Severity};
 use crate::server::ConnectError;
+use crate::session::ours::Fault;
 
 /// How long a client that must go is given to take its last message: one that does not read is not worth more.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(5);
@@ -16,6 +17,8 @@ pub(crate) const FAREWELL: Duration = Duration::from_secs(5);
 /// Something that a session reports to its client.
 #[derive(Debug)]
 pub(crate) enum Trouble {
+    /// A command about a parameter of ours cannot be carried out.
+    Ours(Fault),
     /// The client's bytes are no protocol.
     Protocol(String),
     /// No server came free in time.
@@ -72,6 +75,9 @@ impl Trouble {
     /// SQLSTATE, message, detail, hint.
     fn parts(&self) -> Parts {
         match self {
+            Self::Ours(Fault { code, message, hint }) => {
+                Parts { hint: Some(*hint).filter(|hint| !hint.is_empty()), ..plain(*code, message) }
+            }
             Self::Protocol(what) => plain(SqlState::PROTOCOL_VIOLATION, what),
             Self::QueryWaitTimeout(limit) => hinted(
                 SqlState::TOO_MANY_CONNECTIONS,

@@ -39,7 +39,7 @@ impl Requests<'_> {
                 }
             }
             FrontendTag::FUNCTION_CALL => {
-                self.note_write();
+                self.note_write(crate::sql::Tables::ALL);
                 self.link.machine.sent(Owed::forward(Request::FunctionCall));
             }
             FrontendTag::QUERY if !is_small => {

@@ -7,6 +7,7 @@ use crate::protocol::frontend::{self, Bind, Named, Object, Parse};
 use crate::protocol::{FrameError, FrontendTag, frame};
 use crate::server::statements::{Background, Statement};
 use crate::session::names::Names;
+use crate::session::ours::{Asks, asks};
 use crate::session::worker::Worker;
 use crate::sql::{Access, Class, Effects, LiveCatalog, Tables, Verdict, Why};
 
@@ -54,6 +55,8 @@ pub(super) struct Knowledge<'a> {
 pub(super) enum Local {
     /// A Query without a statement, of this many bytes.
     EmptyQuery(usize),
+    /// A Query about our parameters, of this many bytes; it may yet need a server.
+    Ours(usize),
     /// A Query that only touches what the session keeps itself, of this many bytes.
     Command(usize, Command),
     /// Close messages and a Sync, of this many bytes.
@@ -72,7 +75,7 @@ pub(super) enum Command {
 }
 
 /// What routing needs to know of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Batch {
     /// The strongest class of its statements.
     pub(super) class: Class,
@@ -82,6 +85,8 @@ pub(super) struct Batch {
     pub(super) fingerprint: u64,
     /// The tables of all its statements: see [`Verdict::tables`].
     pub(super) tables: Tables,
+    /// What comments in front of its statements ask for.
+    pub(super) asks: Option<Box<Asks>>,
 }
 
 impl Batch {
@@ -91,6 +96,7 @@ impl Batch {
         effects: Effects::empty(),
         fingerprint: 0,
         tables: Tables::NONE,
+        asks: None,
     };
 
     /// A batch of which nothing is known.
@@ -99,20 +105,34 @@ impl Batch {
         effects: Effects::OPAQUE.union(Effects::WRITES),
         fingerprint: 0,
         tables: Tables::ALL,
+        asks: None,
     };
 
-    /// A batch of this one statement.
-    const fn of(verdict: Verdict) -> Self {
-        let Verdict { class, effects, fingerprint, tables } = verdict;
-        Self { class, effects, fingerprint, tables }
-    }
+    /// A batch of one statement that only a primary's server can answer.
+    pub(super) const ON_PRIMARY: Self =
+        Self { class: Class::Primary(Why::NodeLocal), effects: Effects::empty(), ..Self::OPAQUE };
 
-    fn join(&mut self, verdict: Verdict) {
+    #[inline]
+    fn join(&mut self, verdict: Verdict, text: &[u8]) {
         self.class = strongest(self.class, verdict.class);
+        if verdict.effects.contains(Effects::ASKS) {
+            self.heed(text);
+        }
         self.effects |= verdict.effects;
         self.tables = self.tables.union(verdict.tables);
         if self.fingerprint == 0 {
             self.fingerprint = verdict.fingerprint;
+        }
+    }
+}
+
+impl Batch {
+    /// What the comment in front of one of its statements asks for. What is not understood may ask for more than a
+    /// replica has.
+    fn heed(&mut self, text: &[u8]) {
+        match asks(text) {
+            Some(asks) => self.asks.get_or_insert_default().join(&asks),
+            None => self.class = strongest(self.class, Class::Primary(Why::Hint)),
         }
     }
 }
@@ -187,10 +207,15 @@ fn survey_query(
     if verdict.class == Class::Empty {
         return Ok(Survey::Local(Local::EmptyQuery(size)));
     }
+    if verdict.effects.contains(Effects::OURS) {
+        return Ok(Survey::Local(Local::Ours(size)));
+    }
     if let Some(command) = command(verdict.effects, text) {
         return Ok(Survey::Local(Local::Command(size, command)));
     }
-    Ok(Survey::Batch(Batch::of(verdict), Surveyed::Query(text.len(), verdict)))
+    let mut batch = Batch::EMPTY;
+    batch.join(verdict, text);
+    Ok(Survey::Batch(batch, Surveyed::Query(text.len(), verdict)))
 }
 
 /// The command that `text` is, if it only touches what the session keeps.
@@ -235,7 +260,7 @@ fn survey_extended(
                 let parse = Parse::read(body)?;
                 let known = (knowledge.catalog, knowledge.background.as_ref());
                 let statement = worker.intern((parse.query, parse.types), known);
-                batch.join(statement.verdict);
+                batch.join(statement.verdict, &statement.query);
                 if position == header.size {
                     first = Surveyed::Parse(statement);
                 }
@@ -283,7 +308,7 @@ fn incomplete(bytes: &[u8], needed: usize) -> Survey {
 fn join_named(batch: &mut Batch, names: &Names, name: &[u8]) {
     // A name that is not known yet is that of a Parse earlier in the batch, or an error on any server.
     if let Some(statement) = names.get(name) {
-        batch.join(statement.verdict);
+        batch.join(statement.verdict, &statement.query);
     }
 }
 

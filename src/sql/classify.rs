@@ -49,11 +49,16 @@ impl Finding {
     /// What remains of the class when the client gave a hint.
     pub(super) fn with_hint(mut self, hint: Option<Hint>) -> Self {
         match (self.class, hint) {
-            (Class::Read, Some(Hint::Primary)) => self.class = Class::Primary(Why::Hint),
+            (Class::Read, Some(Hint::Primary | Hint::Unknown)) => {
+                self.class = Class::Primary(Why::Hint);
+            }
             (Class::Primary(why), Some(Hint::Replica)) if why.yields_to_hint() => {
                 self.class = Class::Read;
             }
             _ => {}
+        }
+        if hint == Some(Hint::Options) {
+            self.effects |= Effects::ASKS;
         }
         self
     }
@@ -116,7 +121,10 @@ fn statement(part: &Statement<'_>, catalog: &Catalog) -> Finding {
     };
     finding.effects |= part.effects;
     if finding.effects.contains(Effects::SETS) {
-        if settings::changes(part.text).is_some() {
+        if let Some(changes) = settings::changes(part.text) {
+            if changes.iter().any(is_ours) {
+                finding.effects |= Effects::OURS;
+            }
             // A lone `set_config` is a setting statement in the clothes of a query.
             finding.effects.remove(Effects::WRITES);
         } else {
@@ -124,6 +132,16 @@ fn statement(part: &Statement<'_>, catalog: &Catalog) -> Finding {
         }
     }
     finding
+}
+
+/// Whether a change is one of a parameter of pgLagoon's own.
+fn is_ours(change: &settings::Change) -> bool {
+    match &change.action {
+        settings::Action::Config { name, .. }
+        | settings::Action::Reset { name }
+        | settings::Action::Set { name, .. } => name.starts_with("pglagoon."),
+        settings::Action::ResetAll | settings::Action::Transaction => false,
+    }
 }
 
 /// Whether the first token is one that a query can start with.

@@ -2,7 +2,7 @@
 
 mod config;
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, name_of, string_of};
 use super::lexer::{self, Kind};
 use super::scan::Statements;
 use super::utility::{isolation_level, transaction_modes};
@@ -93,6 +93,53 @@ pub fn changes(sql: &[u8]) -> Option<Vec<Change>> {
         reader.cursor.at_end().then_some(())?;
     }
     (!changes.is_empty()).then_some(changes)
+}
+
+/// The same for a text of one statement only.
+pub fn lone_changes(sql: &[u8]) -> Option<Vec<Change>> {
+    (Statements::new(sql).count() == 1).then(|| changes(sql)).flatten()
+}
+
+/// How a setting statement is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// SELECT of `set_config`.
+    Config,
+    /// RESET.
+    Reset,
+    /// SET.
+    Set,
+}
+
+/// How the setting statement `sql` is written.
+pub fn command(sql: &[u8]) -> Command {
+    let cursor = Cursor::new(sql);
+    if cursor.sees("set") {
+        Command::Set
+    } else if cursor.sees("reset") {
+        Command::Reset
+    } else {
+        Command::Config
+    }
+}
+
+/// The parameter that `sql` shows, in lower case, if that is all it does.
+pub fn shown(sql: &[u8]) -> Option<String> {
+    lexer::validate(sql).ok()?;
+    let mut reader = Reader { text: sql, cursor: Cursor::new(sql) };
+    reader.cursor.keyword("show").then_some(())?;
+    let name = reader.parameter_name()?;
+    while reader.cursor.symbol(";") {}
+    reader.cursor.at_end().then_some(name)
+}
+
+/// The value that the text behind TO in a SET stands for, if it is a single string, word or number.
+pub fn plain(value: &str) -> Option<String> {
+    let mut cursor = Cursor::new(value.as_bytes());
+    let token = cursor.take()?;
+    cursor.at_end().then_some(())?;
+    let text = || std::str::from_utf8(token.text).ok().map(str::to_ascii_lowercase);
+    string_of(&token).or_else(|| name_of(&token).map(std::borrow::Cow::into_owned)).or_else(text)
 }
 
 /// Reads one SET or RESET.

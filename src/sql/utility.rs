@@ -98,7 +98,13 @@ fn rollback(cursor: &mut Cursor<'_>) -> Option<Class> {
 fn session(keyword: &[u8], cursor: &mut Cursor<'_>) -> Option<(Class, Effects)> {
     let all = cursor.sees("all");
     let effects = match keyword {
-        b"show" => return Some((Class::Primary(Why::NodeLocal), Effects::empty())),
+        b"show" => {
+            let names_ours =
+                cursor.name().is_some_and(|name| name.eq_ignore_ascii_case("pglagoon"));
+            let ours =
+                if names_ours && cursor.symbol(".") { Effects::OURS } else { Effects::empty() };
+            return Some((Class::Primary(Why::NodeLocal), ours));
+        }
         b"set" if cursor.sees("constraints") => Effects::WRITES,
         b"set" | b"reset" => Effects::SETS,
         b"discard" if all => Effects::DISCARDS,

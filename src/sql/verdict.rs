@@ -133,7 +133,7 @@ impl Why {
     }
 
     /// Whether a `replica` hint may overrule it: the client vouches for what is only unknown here.
-    pub(super) const fn yields_to_hint(self) -> bool {
+    pub(crate) const fn yields_to_hint(self) -> bool {
         matches!(
             self,
             Self::UnknownFunction | Self::UnknownRelation | Self::NodeLocal | Self::SystemCatalog
@@ -187,5 +187,9 @@ bitflags! {
         const RELEASES = 1 << 19;
         /// NOTIFY or `pg_notify`.
         const NOTIFIES = 1 << 20;
+        /// Names a parameter of pgLagoon's own (`pglagoon.*`) in SET, RESET, SHOW or `set_config`.
+        const OURS = 1 << 21;
+        /// A comment in front of it asks pgLagoon for something: see `hint::options`.
+        const ASKS = 1 << 22;
     }
 }

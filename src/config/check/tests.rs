@@ -71,7 +71,7 @@ pool.defualt_pool_size: unknown key; did you mean "default_pool_size"? (line 7)
 pool.max_db_connections: must not be negative (line 9)
 pool.mode: unknown value "statement"; valid values are "transaction", "session" (line 6)
 pool.query_wait_timeout: expected a duration such as "5s", found a number (line 8)
-routing.consistency: unknown value "linear"; valid values are "eventual", "session", "group", "strong" (line 11)
+routing.consistency: unknown value "linear"; valid values are "eventual", "session", "group", "table", "strong" (line 11)
 routing.read_write_split: expected true or false, found a string (line 12)
 users.bob.password: missing; give a password, a verifier (SCRAM-SHA-256$... or md5...) or trust = true (line 16)
 "#;

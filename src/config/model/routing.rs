@@ -13,7 +13,8 @@ section! {
         /// How far behind the primary a replica may be to answer reads.
         max_lag: Duration, TimeAboveZero, Duration::from_secs(1), Reload;
         /// What a read must see: "session" (all that its own connection wrote before), "group" (all that any
-        /// connection of its `group` wrote before), "strong" (all that anybody wrote anywhere before the read came) or
+        /// connection of its `group` wrote before), "table" (all that anybody wrote by way of this pgLagoon to the tables
+        /// that it reads), "strong" (all that anybody wrote anywhere before the read came) or
         /// "eventual" (any state no older than `max_lag`).
         consistency: Consistency, Keyword, Consistency::Session, Reload;
         /// Whether a read, besides, never sees less than the session's reads before.
@@ -60,6 +61,8 @@ keywords! {
         Session = "session",
         /// Everything that any session of its group wrote before.
         Group = "group",
+        /// Everything that anybody wrote by way of this process to the tables that it reads.
+        Table = "table",
         /// Everything that was acknowledged to anybody before the read came.
         Strong = "strong",
     }

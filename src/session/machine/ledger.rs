@@ -18,10 +18,16 @@ pub(crate) trait Ledger {
 /// An answer that we give in the server's stead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Synthetic {
+    /// BindComplete.
+    BindComplete,
     /// CloseComplete.
     CloseComplete,
     /// CommandComplete of DEALLOCATE, and ReadyForQuery with this status.
     Deallocated(TransactionStatus),
+    /// The oldest answer about our parameters.
+    Ours,
+    /// The same as the whole answer to a Query, with ReadyForQuery of this status.
+    OursToQuery(TransactionStatus),
     /// ParseComplete.
     ParseComplete,
 }

@@ -140,7 +140,7 @@ impl Machine {
             }
             Request::CopyEnd if self.owed.is_empty() => return,
             // The server never sees a Deallocate of ours, so that ends no batch of its.
-            Request::CopyEnd | Request::Deallocate => {}
+            Request::CopyEnd | Request::Deallocate | Request::Ours => {}
             Request::FunctionCall | Request::Query | Request::Sync => self.batch = Batch::Closed,
             Request::Bind
             | Request::Close
@@ -249,7 +249,12 @@ impl Machine {
                 (Fate::Synthesize, Request::Deallocate) => {
                     ledger.synthesize(Synthetic::Deallocated(self.status));
                 }
-                (Fate::Synthesize, _) => ledger.synthesize(Synthetic::CloseComplete),
+                (Fate::Synthesize, Request::Bind) => ledger.synthesize(Synthetic::BindComplete),
+                (Fate::Synthesize, Request::Close) => ledger.synthesize(Synthetic::CloseComplete),
+                (Fate::Synthesize, Request::Ours) => {
+                    ledger.synthesize(Synthetic::OursToQuery(self.status));
+                }
+                (Fate::Synthesize, _) => ledger.synthesize(Synthetic::Ours),
                 (_, Request::CopyEnd) => {}
                 _ => return,
             }

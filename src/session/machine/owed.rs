@@ -22,6 +22,8 @@ pub(crate) enum Request {
     Execute,
     /// FunctionCall.
     FunctionCall,
+    /// A Query about parameters of ours, answered without the server.
+    Ours,
     /// Parse.
     Parse,
     /// Query.

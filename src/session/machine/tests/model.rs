@@ -200,7 +200,10 @@ impl Ledger for Notes {
         self.due.push(match answer {
             Synthetic::CloseComplete => BackendTag::CLOSE_COMPLETE,
             Synthetic::ParseComplete => BackendTag::PARSE_COMPLETE,
-            Synthetic::Deallocated(_) => unreachable!(),
+            Synthetic::BindComplete => BackendTag::BIND_COMPLETE,
+            Synthetic::Deallocated(_) | Synthetic::Ours | Synthetic::OursToQuery(_) => {
+                unreachable!()
+            }
         });
     }
 }

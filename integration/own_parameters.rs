@@ -1,0 +1,204 @@
+//! Parameters of pgLagoon's own behave like PostgreSQL's, and no server hears of them.
+
+use pglagoon::demo::Cluster;
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage, error::SqlState};
+
+use crate::{
+    fixture::{client, eventually, on_each_version, own_cluster, unique},
+    pooler::{Pooler, shared_pooler},
+};
+
+on_each_version!(
+    they_are_set_and_shown_in_both_protocols,
+    set_config_sets_them,
+    what_resets_all_resets_them,
+    they_follow_transactions,
+    set_local_outside_a_transaction_sets_nothing,
+    what_is_wrong_is_an_error_that_fails_the_transaction,
+    they_may_come_with_the_startup_packet,
+    a_token_carries_a_write_to_another_pooler,
+    a_token_of_another_system_is_refused,
+);
+
+/// What SHOW shows, by simple query.
+async fn shown(client: &Client, name: &str) -> String {
+    let messages = client.simple_query(&format!("SHOW {name}")).await.unwrap();
+    let row = messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    });
+    row.unwrap()
+}
+
+async fn they_are_set_and_shown_in_both_protocols(major: u16) {
+    let client = client(&shared_pooler(major).await.url()).await;
+    let name = "pglagoon.consistency";
+    assert_eq!(shown(&client, name).await, "session");
+    client.batch_execute("SET pglagoon.consistency = 'Strong'").await.unwrap();
+    assert_eq!(shown(&client, name).await, "strong");
+    let show = client.prepare("SHOW pglagoon.consistency").await.unwrap();
+    assert_eq!(show.columns()[0].name(), name);
+    let value = async || client.query_one(&show, &[]).await.unwrap().get::<_, String>(0);
+    assert_eq!(value().await, "strong");
+    assert_eq!(client.execute("SET pglagoon.consistency TO eventual", &[]).await.unwrap(), 0);
+    assert_eq!(value().await, "eventual");
+    client.execute("RESET pglagoon.consistency", &[]).await.unwrap();
+    assert_eq!(value().await, "session");
+}
+
+async fn set_config_sets_them(major: u16) {
+    let client = client(&shared_pooler(major).await.url()).await;
+    let sql = "SELECT set_config('pglagoon.consistency', 'TABLE', false)";
+    let row = client.query_one(sql, &[]).await.unwrap();
+    assert_eq!(row.get::<_, String>(0), "table");
+    assert_eq!(shown(&client, "pglagoon.consistency").await, "table");
+}
+
+async fn what_resets_all_resets_them(major: u16) {
+    let client = client(&shared_pooler(major).await.url()).await;
+    for reset in ["RESET ALL", "DISCARD ALL"] {
+        client.batch_execute("SET pglagoon.max_lag = 200").await.unwrap();
+        assert_eq!(shown(&client, "pglagoon.max_lag").await, "200ms");
+        client.batch_execute(reset).await.unwrap();
+        assert_eq!(shown(&client, "pglagoon.max_lag").await, "1s");
+    }
+    client.batch_execute("SET pglagoon.group = 'a'").await.unwrap();
+    let sql = "SELECT count(*) FROM pg_settings WHERE name LIKE 'pglagoon%'";
+    assert_eq!(client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0), 0);
+}
+
+async fn they_follow_transactions(major: u16) {
+    let client = client(&shared_pooler(major).await.url()).await;
+    for (commands, inside, rolled_back, committed) in [
+        (&["SET pglagoon.group = 'new'"][..], "new", "kept", "new"),
+        (&["SET LOCAL pglagoon.group = 'new'"], "new", "kept", "kept"),
+        (&["RESET pglagoon.group"], "", "kept", ""),
+        (
+            &["SET LOCAL pglagoon.group = 'local'", "SET pglagoon.group = 'new'"],
+            "new",
+            "kept",
+            "new",
+        ),
+    ] {
+        within(&client, commands, inside, ("ROLLBACK", rolled_back)).await;
+        within(&client, commands, inside, ("COMMIT", committed)).await;
+    }
+}
+
+/// Runs commands within a transaction and checks what they set, there and after its end.
+async fn within(client: &Client, commands: &[&str], inside: &str, (end, after): (&str, &str)) {
+    let name = "pglagoon.group";
+    client.batch_execute("SET pglagoon.group = 'kept'").await.unwrap();
+    client.batch_execute("BEGIN").await.unwrap();
+    for command in commands {
+        client.execute(*command, &[]).await.unwrap();
+    }
+    assert_eq!(shown(client, name).await, inside);
+    client.batch_execute("SELECT 1").await.unwrap();
+    assert_eq!(shown(client, name).await, inside);
+    client.batch_execute(end).await.unwrap();
+    assert_eq!(shown(client, name).await, after, "{commands:?} {end}");
+}
+
+async fn set_local_outside_a_transaction_sets_nothing(major: u16) {
+    let client = client(&shared_pooler(major).await.url()).await;
+    client.batch_execute("SET LOCAL pglagoon.group = 'nothing'").await.unwrap();
+    client.batch_execute("BEGIN; SET LOCAL lock_timeout = 1; COMMIT").await.unwrap();
+    assert_eq!(shown(&client, "pglagoon.group").await, "");
+}
+
+async fn what_is_wrong_is_an_error_that_fails_the_transaction(major: u16) {
+    let client = client(&shared_pooler(major).await.url()).await;
+    for (wrong, code) in [
+        ("SET pglagoon.consistency = 'lax'", SqlState::INVALID_PARAMETER_VALUE),
+        ("SHOW pglagoon.nonsense", SqlState::UNDEFINED_OBJECT),
+        ("RESET pglagoon.token", SqlState::CANT_CHANGE_RUNTIME_PARAM),
+    ] {
+        for is_simple in [true, false] {
+            let run = async |sql: &'static str| {
+                if is_simple {
+                    client.batch_execute(sql).await
+                } else {
+                    client.execute(sql, &[]).await.map(drop)
+                }
+            };
+            assert_eq!(run(wrong).await.unwrap_err().code(), Some(&code), "{wrong}");
+            run("BEGIN").await.unwrap();
+            run("SET pglagoon.group = 'undone'").await.unwrap();
+            assert_eq!(run(wrong).await.unwrap_err().code(), Some(&code), "{wrong}");
+            for sql in ["SELECT 1", "SET pglagoon.group = 'x'", "SHOW pglagoon.group"] {
+                let error = run(sql).await.unwrap_err();
+                assert_eq!(error.code(), Some(&SqlState::IN_FAILED_SQL_TRANSACTION), "{sql}");
+            }
+            run("ROLLBACK").await.unwrap();
+            assert_eq!(shown(&client, "pglagoon.group").await, "");
+        }
+    }
+}
+
+async fn they_may_come_with_the_startup_packet(major: u16) {
+    let url = shared_pooler(major).await.url();
+    let with = |options: &str| format!("{url}?options=-c%20pglagoon.{options}");
+    let strong = client(&with("consistency%3dstrong")).await;
+    assert_eq!(shown(&strong, "pglagoon.consistency").await, "strong");
+    strong.batch_execute("SET pglagoon.consistency = eventual").await.unwrap();
+    strong.batch_execute("RESET pglagoon.consistency").await.unwrap();
+    assert_eq!(shown(&strong, "pglagoon.consistency").await, "strong");
+    let refused = tokio_postgres::connect(&with("consistency%3dlax"), NoTls).await;
+    let error = refused.err().unwrap();
+    assert_eq!(error.code(), Some(&SqlState::INVALID_PARAMETER_VALUE));
+}
+
+/// A table with one row, in both of which nobody else has a part.
+async fn one_row(client: &Client) -> String {
+    let table = unique("token");
+    let sql = format!("CREATE TABLE {table} (n int); INSERT INTO {table} VALUES (0)");
+    client.batch_execute(&sql).await.unwrap();
+    table
+}
+
+/// Reads what another pooler's client has written, when every replica is late.
+async fn a_token_carries_a_write_to_another_pooler(major: u16) {
+    let late = std::time::Duration::from_millis(300);
+    let cluster: Cluster = own_cluster(major).delay(0, late).delay(1, late).start().await.unwrap();
+    let keys = [("routing.max_lag", "\"5s\""), ("routing.consistency", "\"eventual\"")];
+    let (here, there) =
+        (Pooler::start(&cluster, &keys).await, Pooler::start(&cluster, &keys).await);
+    let writer = client(&here.url()).await;
+    let table = one_row(&writer).await;
+    cluster.wait_caught_up().await.unwrap();
+    let reader = client(&there.url()).await;
+    let read = format!("SELECT n FROM {table}");
+    for turn in 1..20 {
+        writer.batch_execute(&format!("UPDATE {table} SET n = {turn}")).await.unwrap();
+        let token: String = if turn % 2 == 0 {
+            writer.query_one("SHOW pglagoon.token", &[]).await.unwrap().get(0)
+        } else {
+            shown(&writer, "pglagoon.token").await
+        };
+        let found: i32 = if turn % 3 == 0 {
+            let sql = format!("/* pglagoon: after={token} */ {read}");
+            reader.query_one(&sql, &[]).await.unwrap().get(0)
+        } else {
+            reader.batch_execute(&format!("SET pglagoon.after = '{token}'")).await.unwrap();
+            reader.query_one(&read, &[]).await.unwrap().get(0)
+        };
+        assert_eq!(found, turn);
+    }
+    here.check();
+    there.check();
+}
+
+async fn a_token_of_another_system_is_refused(major: u16) {
+    let other = if major == 15 { 18 } else { 15 };
+    let elsewhere = client(&shared_pooler(other).await.url()).await;
+    let token = shown(&elsewhere, "pglagoon.token").await;
+    let client = client(&shared_pooler(major).await.url()).await;
+    assert_ne!(shown(&client, "pglagoon.token").await, token);
+    // Once the pooler has asked its own primary who it is.
+    let error = eventually("a refusal", async || {
+        client.batch_execute(&format!("SET pglagoon.after = '{token}'")).await.err()
+    })
+    .await;
+    assert_eq!(error.code(), Some(&SqlState::INVALID_PARAMETER_VALUE));
+}

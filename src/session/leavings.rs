@@ -1,0 +1,55 @@
+//! What the statements of a client leave behind, noted when they are sent.
+
+use crate::session::Wrote;
+use crate::session::machine::Change;
+use crate::session::pins::{Pins, Stains};
+use crate::session::requests::Requests;
+use crate::sql::{Effects, Tables, Verdict, reuse, settings};
+
+impl Requests<'_> {
+    /// Notes that something on its way may write.
+    #[inline]
+    pub(super) fn note_write(&mut self, tables: Tables) {
+        *self.tables = self.tables.union(tables);
+        if *self.wrote == Wrote::No {
+            *self.wrote = Wrote::Maybe;
+        }
+    }
+
+    /// Notes what a statement leaves behind.
+    #[inline]
+    pub(super) fn note(&mut self, verdict: Verdict, text: &[u8]) {
+        let effects = verdict.effects;
+        if effects.is_empty() {
+            return;
+        }
+        if effects.contains(Effects::WRITES) {
+            self.note_write(verdict.tables);
+        }
+        if effects.contains(Effects::DDL) && !reuse::creates_temporary(text, effects) {
+            *self.wrote = Wrote::Schema;
+        }
+        if effects.contains(Effects::NOTIFIES)
+            && let Some(listening) = self.listening
+        {
+            listening.speak();
+        }
+        *self.pins |= Pins::of(effects);
+        self.link.stains |= Stains::of(verdict);
+    }
+
+    /// Notes that a text that changes parameters is on its way.
+    #[inline]
+    pub(super) fn note_settings(&mut self, verdict: Verdict, text: &[u8]) -> Change {
+        if !verdict.effects.contains(Effects::SETS) {
+            return Change::None;
+        }
+        if let Some(changes) = settings::changes(text) {
+            self.parameters.expect(changes);
+            return Change::Session;
+        }
+        *self.pins |= Pins::PARAMETERS;
+        self.link.stains |= Stains::SESSION;
+        Change::None
+    }
+}

@@ -1,0 +1,222 @@
+//! Parameters of pgLagoon's own: `SET pglagoon.consistency = 'strong'` and its like.
+//!
+//! To a client they are parameters like any other: SET, SET LOCAL, RESET, SHOW, `set_config`, startup options, undone
+//! by ROLLBACK and DISCARD ALL. They are kept among the session's parameters, which know all that; they never reach a
+//! server. What asks for them ([`ask`]) is answered here, in its place among the server's answers ([`Answer`]).
+
+mod answer;
+mod ask;
+mod pass;
+pub(super) mod value;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::cluster::Cluster;
+use crate::config::{Monotonic, Routing};
+use crate::protocol::SqlState;
+use crate::server::settings::{OURS, Settings, Value};
+use crate::sql::settings::{Action, Change, Scope};
+
+pub(super) use answer::Answer;
+pub(super) use ask::{Ask, Circumstances, ask};
+pub(super) use value::{Asks, Way, asks};
+
+/// One parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Parameter {
+    /// A token: reads see everything that it stands for.
+    After,
+    /// As `routing.consistency`.
+    Consistency,
+    /// Whether a NOTICE tells where each statement runs, and why.
+    Explain,
+    /// The name of the session's group.
+    Group,
+    /// How old what reads see may be, at most `routing.max_lag`.
+    MaxLag,
+    /// As `routing.monotonic`.
+    Monotonic,
+    /// Where statements go that may go to a replica.
+    Route,
+    /// What `after` takes, after a write. It cannot be set.
+    Token,
+}
+
+impl Parameter {
+    const ALL: [Self; 8] = [
+        Self::After,
+        Self::Consistency,
+        Self::Explain,
+        Self::Group,
+        Self::MaxLag,
+        Self::Monotonic,
+        Self::Route,
+        Self::Token,
+    ];
+
+    /// The parameter's name.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::After => "pglagoon.after",
+            Self::Consistency => "pglagoon.consistency",
+            Self::Explain => "pglagoon.explain",
+            Self::Group => "pglagoon.group",
+            Self::MaxLag => "pglagoon.max_lag",
+            Self::Monotonic => "pglagoon.monotonic",
+            Self::Route => "pglagoon.route",
+            Self::Token => "pglagoon.token",
+        }
+    }
+
+    /// The parameter of this name.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub(super) fn find(name: &str) -> Result<Self, Fault> {
+        Self::ALL.into_iter().find(|one| one.name() == name).ok_or_else(|| Fault {
+            code: SqlState::UNDEFINED_OBJECT,
+            message: format!("unrecognized configuration parameter \"{name}\""),
+            hint: "",
+        })
+    }
+}
+
+/// What is wrong with a command about a parameter.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) code: SqlState,
+    pub(crate) message: String,
+    /// Empty for none.
+    pub(crate) hint: &'static str,
+}
+
+/// Whether `name` is one of our parameters, or may only be one of ours.
+pub(super) fn is_ours(name: &str) -> bool {
+    name.starts_with(OURS)
+}
+
+/// What a session keeps of our parameters besides its other ones.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    /// All parameters with what was SET LOCAL, while that lasts.
+    local: Option<Arc<Settings>>,
+    /// What is to be answered, in order.
+    answers: VecDeque<(Vec<Change>, Answer)>,
+}
+
+impl Book {
+    /// The parameters in force, if the session's are `current`.
+    #[inline]
+    pub(crate) fn in_force<'a>(&'a self, current: &'a Arc<Settings>) -> &'a Arc<Settings> {
+        self.local.as_ref().unwrap_or(current)
+    }
+
+    /// The transaction has ended.
+    #[inline]
+    pub(crate) fn transaction_ended(&mut self) {
+        self.local = None;
+    }
+
+    /// SET LOCAL, perhaps of a parameter that is not ours.
+    pub(crate) fn set_local(&mut self, current: &Arc<Settings>, action: &Action) {
+        let (name, value) = match action {
+            Action::Config { name, value } => (name, Some(Value::Config(value.as_str().into()))),
+            Action::Reset { name } => (name, None),
+            Action::ResetAll | Action::Set { .. } | Action::Transaction => return,
+        };
+        if is_ours(name) {
+            let local = self.local.get_or_insert_with(|| Arc::clone(current));
+            Arc::make_mut(local).set(name, value);
+        }
+    }
+
+    /// SET, which also ends a SET LOCAL of the same parameter.
+    pub(crate) fn set(&mut self, name: &str, value: Option<&Value>) {
+        if let Some(local) = &mut self.local {
+            Arc::make_mut(local).set(name, value.cloned());
+        }
+    }
+
+    /// Changes and their answer are owed, behind all that are.
+    pub(super) fn owe(&mut self, changes: Vec<Change>, answer: Answer) {
+        self.answers.push_back((changes, answer));
+    }
+
+    /// The changes and the answer that are due.
+    pub(super) fn take(&mut self) -> Option<(Vec<Change>, Answer)> {
+        self.answers.pop_front()
+    }
+}
+
+/// The same changes, with every value checked and in the form that is kept.
+///
+/// # Errors
+///
+/// What the client is to be told.
+fn checked(changes: Vec<Change>, cluster: &Cluster) -> Result<Vec<Change>, Fault> {
+    changes.into_iter().map(|change| checked_change(change, cluster)).collect()
+}
+
+fn checked_change(change: Change, cluster: &Cluster) -> Result<Change, Fault> {
+    let Change { scope, action } = change;
+    let action = match action {
+        Action::Set { name, value } => {
+            let value = Parameter::find(&name)?.check(&value::plain(&value), cluster)?;
+            Action::Config { name, value }
+        }
+        Action::Config { name, value } => {
+            let value = Parameter::find(&name)?.check(&value, cluster)?;
+            Action::Config { name, value }
+        }
+        Action::Reset { name } => {
+            Parameter::find(&name)?.check_settable()?;
+            Action::Reset { name }
+        }
+        Action::ResetAll | Action::Transaction => action,
+    };
+    Ok(Change { scope, action })
+}
+
+/// Takes our parameters out of a startup packet's, checked.
+///
+/// # Errors
+///
+/// What the client is to be told.
+pub(super) fn split_off(settings: &mut Settings, cluster: &Cluster) -> Result<Settings, Fault> {
+    let mut ours = Settings::default();
+    let names: Vec<String> =
+        settings.iter().map(|(name, _)| name.to_owned()).filter(|name| is_ours(name)).collect();
+    for name in names {
+        if let Some(Value::Config(value) | Value::Sql(value)) = settings.get(&name) {
+            let value = Parameter::find(&name)?.check(value, cluster)?;
+            ours.set(&name, Some(Value::Config(value.into())));
+        }
+        settings.set(&name, None);
+    }
+    Ok(ours)
+}
+
+/// What SHOW shows of a parameter where the session has not set it.
+fn default_of(parameter: Parameter, routing: &Routing) -> String {
+    match parameter {
+        Parameter::After | Parameter::Group | Parameter::Token => String::new(),
+        Parameter::Consistency => routing.consistency.as_str().to_owned(),
+        Parameter::Explain => "off".to_owned(),
+        Parameter::MaxLag => value::show_time(routing.max_lag),
+        Parameter::Monotonic => match routing.monotonic {
+            Monotonic::On => "on".to_owned(),
+            Monotonic::Off => "off".to_owned(),
+        },
+        Parameter::Route => Way::default().as_str().to_owned(),
+    }
+}
+
+/// Whether any of the changes ends with the transaction.
+fn is_local(changes: &[Change]) -> bool {
+    changes.iter().any(|change| change.scope == Scope::Local)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! Messages about our parameters from a client that has a server.
+
+use std::sync::Arc;
+
+use crate::net::buffer::Gather;
+use crate::protocol::TransactionStatus;
+use crate::protocol::frontend::{self, Bind, Object, Parse};
+use crate::server::statements::Statement;
+use crate::session::machine::{Change, Owed, Request};
+use crate::session::ours::{Answer, Ask, Circumstances, ask};
+use crate::session::requests::Requests;
+use crate::sql::Effects;
+
+/// Parameter types of a Parse without any.
+const NO_TYPES: &[u8] = &[0, 0];
+
+impl Requests<'_> {
+    fn ask(&self, text: &[u8]) -> Ask {
+        let given = Circumstances { commits: self.parameters.commits(), ..self.given };
+        ask(text, &given)
+    }
+
+    /// A Query.
+    pub(in crate::session) fn query_ours(&mut self, text: &[u8], out: &mut Gather<'_>) {
+        match self.ask(text).into_server(self.link.machine.status()) {
+            Ok(sql) => {
+                self.note(self.worker.classify(&sql, self.catalog), &sql);
+                self.link.machine.sent(Owed::forward(Request::Query));
+                frontend::query(out.insert(), &sql);
+            }
+            Err((changes, answer)) => {
+                self.parameters.owe(changes, answer);
+                self.link.machine.sent(Owed::synthesize(Request::Ours));
+            }
+        }
+    }
+
+    /// A Parse under a name that is free.
+    pub(in crate::session) fn parse_ours(
+        &mut self,
+        parse: &Parse<'_>,
+        statement: Arc<Statement>,
+        out: &mut Gather<'_>,
+    ) {
+        if let Ok(sql) = self.ask(parse.query).into_server(self.link.machine.status()) {
+            let statement = self.worker.intern((&sql, NO_TYPES), (self.catalog, None));
+            let id = statement.id;
+            self.names.expect(parse.name, Some(statement));
+            if parse.name.is_empty() {
+                self.traffic.server_parses.add(1);
+                self.link.server.statements.set_unnamed(Some(id));
+                self.link.machine.sent(Owed::forward(Request::Parse).with(Change::Unnamed));
+                frontend::parse(out.insert(), b"", &sql, NO_TYPES);
+            } else {
+                let parse = Parse { name: parse.name, query: &sql, types: NO_TYPES };
+                self.prepare(&parse, Change::PreparesAndNames(id), id, out);
+            }
+        } else {
+            self.names.expect(parse.name, Some(statement));
+            self.link.machine.sent(Owed::synthesize(Request::Parse).with(Change::Names));
+        }
+    }
+
+    /// A Bind of a statement of ours. Returns whether it was one.
+    pub(in crate::session) fn bind_ours(&mut self, bind: &Bind<'_>, out: &mut Gather<'_>) -> bool {
+        let known = self.names.get(bind.statement).filter(|statement| is_ours(statement));
+        let Some(statement) = known.map(Arc::clone) else { return false };
+        if self.link.machine.status() == TransactionStatus::Failed {
+            // The server is to refuse it, as it refuses every command now.
+            self.link.server.statements.set_unnamed(None);
+            self.link.machine.sent(Owed::swallow(Request::Parse));
+            frontend::parse(out.insert(), b"", b"SELECT 1", NO_TYPES);
+        }
+        self.portals.bind(bind.portal, statement);
+        self.link.machine.sent(Owed::synthesize(Request::Bind));
+        true
+    }
+
+    /// A Describe of a statement or portal of ours. Returns whether it was one.
+    pub(in crate::session) fn describe_ours(&mut self, object: Object, name: &[u8]) -> bool {
+        let (known, request) = match object {
+            Object::Statement => (self.names.get(name), Request::DescribeStatement),
+            Object::Portal => (self.portals.get(name), Request::DescribePortal),
+        };
+        let Some(statement) = known.filter(|known| is_ours(known)) else { return false };
+        let answer = match self.ask(&statement.query) {
+            Ask::Ours(_, answer) => answer,
+            Ask::Fault(_) | Ask::Server(_) => Answer::Command(b"SET"),
+        };
+        self.parameters.owe(Vec::new(), Answer::Description(object, Box::new(answer)));
+        self.link.machine.sent(Owed::synthesize(request));
+        true
+    }
+
+    /// An Execute of a portal of ours. Returns whether it was one.
+    pub(in crate::session) fn execute_ours(&mut self, portal: &[u8]) -> bool {
+        let known = self.portals.get(portal).filter(|known| is_ours(known));
+        let Some(statement) = known.map(Arc::clone) else { return false };
+        match self.ask(&statement.query) {
+            Ask::Ours(changes, answer) => self.parameters.owe(changes, answer),
+            // It was well when it was parsed.
+            Ask::Fault(_) | Ask::Server(_) => {
+                self.parameters.owe(Vec::new(), Answer::Command(b"SET"));
+            }
+        }
+        self.link.machine.sent(Owed::synthesize(Request::Execute));
+        true
+    }
+}
+
+fn is_ours(statement: &Statement) -> bool {
+    statement.verdict.effects.contains(Effects::OURS)
+}
