@@ -149,13 +149,15 @@ impl<C: Pooled> Pool<C> {
         worker: WorkerId,
         now: Mono,
     ) -> Result<Checkout<C>, WaitError<C::Error>> {
-        let (taken, is_hungry) = {
-            let mut state = self.state.lock();
-            (state.checkout(worker, now)?, state.is_hungry())
-        };
-        match taken {
-            Taken::Held(held) => Ok(Checkout::Ready(Lease::new(Arc::clone(self), held))),
+        let mut state = self.state.lock();
+        match state.checkout(worker, now)? {
+            Taken::Held(held) => {
+                drop(state);
+                Ok(Checkout::Ready(Lease::new(Arc::clone(self), held)))
+            }
             Taken::Queued(key) => {
+                let is_hungry = state.is_hungry();
+                drop(state);
                 let ticket = Ticket::new(Arc::clone(self), key, now);
                 if is_hungry {
                     self.grow(Look::Once);
@@ -263,11 +265,22 @@ impl<C: Pooled> Pool<C> {
 
     /// Changes the state under the lock and carries out what follows from it.
     fn change(self: &Arc<Self>, now: Mono, change: impl FnOnce(&mut State<C>) -> Effects<C>) {
-        let (effects, now) = {
+        let (mut effects, now) = {
             let mut state = self.state.lock();
             let now = state.tell(now);
             (change(&mut state), now)
         };
+        if let Some(waker) = effects.wake.take() {
+            waker.wake();
+        }
+        if !effects.is_nothing() {
+            self.carry_out(effects, now);
+        }
+    }
+
+    /// Apart from [`Pool::change`], because it is rare that anything is left but to wake somebody.
+    #[cold]
+    fn carry_out(self: &Arc<Self>, effects: Effects<C>, now: Mono) {
         let Effects { wake, wakes, close, freed, hungry } = effects;
         wake.into_iter().chain(wakes).for_each(Waker::wake);
         let freed = freed + close.len();

@@ -77,6 +77,15 @@ impl<C> Effects<C> {
     pub(super) const fn none() -> Self {
         Self { wake: None, wakes: Vec::new(), close: Vec::new(), freed: 0, hungry: false }
     }
+
+    #[inline]
+    pub(super) const fn is_nothing(&self) -> bool {
+        self.wake.is_none()
+            && self.wakes.is_empty()
+            && self.close.is_empty()
+            && self.freed == 0
+            && !self.hungry
+    }
 }
 
 pub(super) struct State<C: Pooled> {

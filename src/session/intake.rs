@@ -227,58 +227,61 @@ impl Session {
         out: &mut Gather<'_>,
         now: Mono,
     ) -> Result<Used, Stop> {
+        let Phase::Attached(attached) = &mut self.phase else { return Ok(Used::Stop(0)) };
+        let backend = &self.client.backend;
+        let Some(traffic) = backend.traffic.get(usize::from(self.worker.id.0)) else {
+            return Ok(Used::Stop(0));
+        };
+        let mut requests = Requests {
+            surveyed: match attached.batches {
+                Batches::None => std::mem::take(&mut self.surveyed),
+                Batches::Sent => Surveyed::Nothing,
+            },
+            worker: &self.worker,
+            catalog: backend.cluster.catalog(),
+            traffic,
+            link: &mut attached.lease,
+            names: &mut self.names,
+            parameters: &mut self.parameters,
+            listening: &mut self.listening,
+            hub: &backend.hub,
+            portals: &mut attached.portals,
+            pins: &mut attached.pins,
+            wrote: &mut attached.wrote,
+            tables: &mut attached.tables,
+            replay: &mut attached.replay,
+            policy: &self.policy,
+            schema: backend.cluster.schema(),
+            given: Circumstances {
+                cluster: &backend.cluster,
+                routing: &self.policy.routing,
+                commits: Commits::Flushed,
+            },
+            now,
+        };
         let mut position = 0;
         while position < bytes.len() {
-            if let Admission::Hold = self.admit(bytes, position) {
+            if admit(&requests, attached.node, attached.batches, bytes.get(position))
+                == Admission::Hold
+            {
                 self.hold = Hold::Batch;
                 return Ok(Used::Stop(position));
             }
-            let Phase::Attached(attached) = &mut self.phase else {
-                return Ok(Used::Stop(position));
-            };
-            attached.lease.gate = Gate::Open;
-            if attached.lease.machine.owes_nothing() {
+            requests.link.gate = Gate::Open;
+            if requests.link.machine.owes_nothing() {
                 attached.asked = now;
             }
-            let Some(traffic) = self.client.backend.traffic.get(usize::from(self.worker.id.0))
-            else {
-                return Ok(Used::Stop(position));
-            };
-            let surveyed = match attached.batches {
-                Batches::None => std::mem::take(&mut self.surveyed),
-                Batches::Sent => Surveyed::Nothing,
-            };
-            let mut requests = Requests {
-                surveyed,
-                worker: &self.worker,
-                catalog: self.client.backend.cluster.catalog(),
-                traffic,
-                link: &mut attached.lease,
-                names: &mut self.names,
-                parameters: &mut self.parameters,
-                listening: &mut self.listening,
-                hub: &self.client.backend.hub,
-                portals: &mut attached.portals,
-                pins: &mut attached.pins,
-                wrote: &mut attached.wrote,
-                tables: &mut attached.tables,
-                replay: &mut attached.replay,
-                policy: &self.policy,
-                schema: self.client.backend.cluster.schema(),
-                given: Circumstances {
-                    cluster: &self.client.backend.cluster,
-                    routing: &self.policy.routing,
-                    commits: Commits::Flushed,
-                },
-                now,
-            };
             let taken = requests
                 .take(bytes, position, out)
                 .map_err(|error| Stop::Malformed(error.to_string()))?;
-            if attached.node != NodeId::PRIMARY && !attached.pins.is_empty() {
+            if attached.batches == Batches::None {
+                attached.batches = Batches::Sent;
+                // What was known is known of the first frame alone.
+                requests.surveyed = Surveyed::Nothing;
+            }
+            if attached.node != NodeId::PRIMARY && !requests.pins.is_empty() {
                 return Err(Stop::Refused(Trouble::NotOnReplica));
             }
-            attached.batches = Batches::Sent;
             match taken {
                 Taken::Bytes(count) => position += count,
                 Taken::Drop(size) => {
@@ -303,28 +306,6 @@ impl Session {
         }
         self.note_busy(now);
         Ok(Used::Bytes(position))
-    }
-
-    /// Whether the next frame may go to the server that the client has. A replica was chosen for one batch: the
-    /// next may be a write, so it waits until the server has been given back.
-    fn admit(&self, bytes: &[u8], position: usize) -> Admission {
-        let Phase::Attached(attached) = &self.phase else { return Admission::Pass };
-        let machine = &attached.lease.machine;
-        if attached.lease.gate == Gate::Shut && machine.awaits_own_query() {
-            return Admission::Hold;
-        }
-        if attached.node == NodeId::PRIMARY
-            || machine.status() != TransactionStatus::Idle
-            || attached.batches == Batches::None
-            || !machine.at_boundary()
-            || attached.lease.passing.to_server > 0
-            || !attached.pins.is_empty()
-        {
-            return Admission::Pass;
-        }
-        let rest = bytes.get(position..).unwrap_or_default();
-        let is_sync = rest.first() == Some(&FrontendTag::SYNC.0);
-        if is_sync { Admission::Pass } else { Admission::Hold }
     }
 
     /// Emits what has become due at the client because of a request that needs no server. As long as the batch
@@ -386,4 +367,25 @@ impl Session {
         self.skip = Skip::Bytes(header.size);
         Ok(Used::Bytes(0))
     }
+}
+
+/// Whether the next frame, which begins with `tag`, may go to the server that the client has. A replica was chosen for
+/// one batch: the next may be a write, so it waits until the server has been given back.
+#[inline]
+fn admit(requests: &Requests<'_>, node: NodeId, batches: Batches, tag: Option<&u8>) -> Admission {
+    let machine = &requests.link.machine;
+    if requests.link.gate == Gate::Shut && machine.awaits_own_query() {
+        return Admission::Hold;
+    }
+    if node == NodeId::PRIMARY
+        || machine.status() != TransactionStatus::Idle
+        || batches == Batches::None
+        || !machine.at_boundary()
+        || requests.link.passing.to_server > 0
+        || !requests.pins.is_empty()
+        || tag == Some(&FrontendTag::SYNC.0)
+    {
+        return Admission::Pass;
+    }
+    Admission::Hold
 }
