@@ -75,10 +75,19 @@ impl Stream {
         buf: &mut [u8],
         watch: &mut Watch,
     ) -> Poll<io::Result<usize>> {
-        let Self::Plain(socket) = self else { return self.poll_read(cx, buf) };
-        if *watch == Watch::On && socket.is_quiet() {
-            return Poll::Pending;
+        match self {
+            Self::Plain(socket) if *watch == Watch::On && socket.is_quiet() => Poll::Pending,
+            Self::Plain(socket) => Self::read_or_watch(socket, cx, buf, watch),
+            Self::TlsFromClient(_) | Self::TlsToServer(_) => self.poll_read(cx, buf),
         }
+    }
+
+    fn read_or_watch(
+        socket: &Socket,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+        watch: &mut Watch,
+    ) -> Poll<io::Result<usize>> {
         *watch = Watch::Off;
         loop {
             // Nobody watches, or no more: something has arrived since.

@@ -35,7 +35,7 @@ impl<C: Pooled> Pool<C> {
         let mut evicted = false;
         self.change(now, |state| {
             let effects = state.evict(latest);
-            evicted = !effects.close.is_empty();
+            evicted = effects.closes();
             effects
         });
         evicted

@@ -42,7 +42,7 @@ pub use self::stats::{Snapshot, Status, Totals};
 pub use self::ticket::Ticket;
 
 use self::growth::{Growth, Look};
-use self::state::{Effects, Held, Need, State, Taken, Wear};
+use self::state::{Effects, Held, More, Need, State, Taken, Wear};
 use crate::clock::Mono;
 
 /// One of the worker threads, numbered from 0 without gaps.
@@ -265,32 +265,30 @@ impl<C: Pooled> Pool<C> {
 
     /// Changes the state under the lock and carries out what follows from it.
     fn change(self: &Arc<Self>, now: Mono, change: impl FnOnce(&mut State<C>) -> Effects<C>) {
-        let (mut effects, now) = {
+        let (effects, now) = {
             let mut state = self.state.lock();
             let now = state.tell(now);
             (change(&mut state), now)
         };
-        if let Some(waker) = effects.wake.take() {
+        if let Some(waker) = effects.wake {
             waker.wake();
         }
-        if !effects.is_nothing() {
-            self.carry_out(effects, now);
+        if let Some(more) = effects.more {
+            self.carry_out(*more, now);
+        }
+        if effects.hungry {
+            self.grow(Look::Once);
         }
     }
 
-    /// Apart from [`Pool::change`], because it is rare that anything is left but to wake somebody.
     #[cold]
-    fn carry_out(self: &Arc<Self>, effects: Effects<C>, now: Mono) {
-        let Effects { wake, wakes, close, freed, hungry } = effects;
-        wake.into_iter().chain(wakes).for_each(Waker::wake);
-        let freed = freed + close.len();
-        for (conn, why) in close {
+    fn carry_out(&self, more: More<C>, now: Mono) {
+        more.wakes.into_iter().for_each(Waker::wake);
+        let freed = more.freed + more.close.len();
+        for (conn, why) in more.close {
             self.connector.close(conn, why);
         }
         self.free_places(freed, now);
-        if hungry {
-            self.grow(Look::Once);
-        }
     }
 }
 

@@ -65,26 +65,42 @@ pub(super) enum Need {
 /// To be done once the lock is released: wakers and connections may run foreign code when used or dropped.
 pub(super) struct Effects<C> {
     pub(super) wake: Option<Waker>,
-    pub(super) wakes: Vec<Waker>,
-    pub(super) close: Vec<(C, Closing)>,
-    /// Places that became free without a connection to close.
-    pub(super) freed: usize,
+    /// Apart, because there is rarely any.
+    pub(super) more: Option<Box<More<C>>>,
     /// Whether the pool should try to grow.
     pub(super) hungry: bool,
 }
 
+/// Rare effects.
+pub(super) struct More<C> {
+    pub(super) wakes: Vec<Waker>,
+    pub(super) close: Vec<(C, Closing)>,
+    /// Places that became free without a connection to close.
+    pub(super) freed: usize,
+}
+
 impl<C> Effects<C> {
+    #[inline]
     pub(super) const fn none() -> Self {
-        Self { wake: None, wakes: Vec::new(), close: Vec::new(), freed: 0, hungry: false }
+        Self { wake: None, more: None, hungry: false }
     }
 
-    #[inline]
-    pub(super) const fn is_nothing(&self) -> bool {
-        self.wake.is_none()
-            && self.wakes.is_empty()
-            && self.close.is_empty()
-            && self.freed == 0
-            && !self.hungry
+    /// A place became free without a connection to close.
+    fn freed() -> Self {
+        let mut effects = Self::none();
+        effects.more().freed = 1;
+        effects
+    }
+
+    #[cold]
+    pub(super) fn more(&mut self) -> &mut More<C> {
+        self.more.get_or_insert_with(|| {
+            Box::new(More { wakes: Vec::new(), close: Vec::new(), freed: 0 })
+        })
+    }
+
+    pub(super) fn closes(&self) -> bool {
+        self.more.as_ref().is_some_and(|more| !more.close.is_empty())
     }
 }
 
@@ -214,7 +230,7 @@ impl<C: Pooled> State<C> {
     pub(super) fn discard(&mut self) -> Effects<C> {
         self.busy -= 1;
         self.totals.closed += 1;
-        self.settle(Effects { freed: 1, ..Effects::none() })
+        self.settle(Effects::freed())
     }
 
     /// Counts a connect in flight.
@@ -235,13 +251,13 @@ impl<C: Pooled> State<C> {
         self.connecting -= 1;
         self.totals.connect_failures += 1;
         self.failure = Some(Failure { at: self.now, error });
-        self.settle(Effects { freed: 1, ..Effects::none() })
+        self.settle(Effects::freed())
     }
 
     pub(super) fn connect_abandoned(&mut self) -> Effects<C> {
         self.connecting -= 1;
         self.stalled = true;
-        Effects { freed: 1, ..Effects::none() }
+        Effects::freed()
     }
 
     /// Whether a connect should start, or a place be asked for, that nobody has asked for yet.
@@ -359,6 +375,6 @@ impl<C: Pooled> State<C> {
         if why == Closing::Evicted {
             self.totals.evicted += 1;
         }
-        effects.close.push((conn, why));
+        effects.more().close.push((conn, why));
     }
 }

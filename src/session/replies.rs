@@ -213,9 +213,13 @@ impl Replies<'_> {
     /// Answers in the server's stead what has become due after the last message.
     #[inline]
     fn drain(&mut self, out: &mut Gather<'_>) {
-        if !self.link.machine.is_answer_due() {
-            return;
+        if self.link.machine.is_answer_due() {
+            self.answer(out);
         }
+    }
+
+    #[inline(never)]
+    fn answer(&mut self, out: &mut Gather<'_>) {
         let mut books = Books {
             names: self.names,
             parameters: self.parameters,

@@ -49,7 +49,8 @@ impl<C: Pooled> State<C> {
             Some(Place::Waiting(waker)) => {
                 self.totals.abandoned += 1;
                 self.note_wait(since);
-                Effects { wake: None, wakes: waker.into_iter().collect(), ..Effects::none() }
+                // To be dropped outside the lock; to be woken once more does no harm.
+                Effects { wake: waker, ..Effects::none() }
             }
             Some(Place::Failed(_)) | None => Effects::none(),
         }
@@ -86,7 +87,7 @@ impl<C: Pooled> State<C> {
             let before = std::mem::replace(&mut waiter.place, Place::Failed(error.clone()));
             self.note_wait(since);
             if let Place::Waiting(waker) = before {
-                effects.wakes.extend(waker);
+                effects.more().wakes.extend(waker);
             }
         }
     }

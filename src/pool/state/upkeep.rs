@@ -60,7 +60,8 @@ impl<C: Pooled> State<C> {
             let Some(held) = self.oldest_worker().and_then(|worker| self.take_idle(worker)) else {
                 break;
             };
-            effects.wakes.extend(self.grant(held));
+            let waker = self.grant(held);
+            effects.more().wakes.extend(waker);
         }
         self.settle(effects)
     }
