@@ -36,6 +36,82 @@ async fn what_is_a_read_is_one_by_the_grammar_of_postgresql() {
     assert!(all > 10_000 && all - reads < all / 100, "{reads} of {all} reads are found");
 }
 
+/// How many statements are made up; `PGLAGOON_ORACLE_CASES` asks for more.
+const CASES: usize = 4_000;
+
+#[tokio::test]
+async fn what_is_a_read_is_one_even_if_nobody_would_write_it() {
+    let Some(python) = driver("parser").await else { return };
+    let Some(statements) = suite::statements() else { return };
+    let cases =
+        std::env::var("PGLAGOON_ORACLE_CASES").map_or(CASES, |cases| cases.parse().unwrap());
+    let queries: Vec<Vec<&str>> = statements
+        .iter()
+        .filter(|sql| sql.len() < 400 && is_query(sql))
+        .map(|sql| sql.trim_end_matches(';').split_ascii_whitespace().collect())
+        .collect();
+    let mut oracle = Oracle::default();
+    let mut reads: Vec<String> = Vec::new();
+    while reads.len() < cases {
+        let made = mix(&queries);
+        if oracle.class(&made) == Class::Read {
+            reads.push(made);
+        }
+    }
+    let trees = parse(python, &reads).await;
+    let wrong: Vec<String> = reads
+        .iter()
+        .zip(&trees)
+        .filter_map(|(sql, tree)| Some((sql, tree["stmts"].as_array()?)))
+        .filter_map(|(sql, parts)| {
+            let objection =
+                parts.iter().try_for_each(|part| oracle.statement(&part["stmt"])).err()?;
+            Some(format!("{objection}: {sql}"))
+        })
+        .collect();
+    let valid = trees.iter().filter(|tree| tree["stmts"].is_array()).count();
+    eprintln!("{valid} of {cases} made-up reads are statements");
+    assert!(wrong.is_empty(), "{} are no reads:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+fn is_query(sql: &str) -> bool {
+    let word = sql.split_ascii_whitespace().next().unwrap_or_default().to_ascii_lowercase();
+    ["select", "with", "values", "table", "explain"].contains(&word.as_str())
+}
+
+/// Words and symbols that mean much.
+const WORDS: &str = r#"
+    all and any array as at by case cross current cycle distinct end exclude exists fetch filter first
+    for from full group in interval is isnull join lateral left limit local materialized name natural
+    no not null of offset on only operator or order ordinality over pg_class pg_locks range recursive
+    returning row rows search select set share similar some symmetric table tablesample then ties to
+    union update using value values variadic when where window with xmlserialize ( ) , . * .* [ ] :: :
+    ; 'x' 1 $1 t "T"
+"#;
+
+/// A statement with one or two changes: words of another one, or words that mean much, put in, left out or put in
+/// the place of its own.
+fn mix(queries: &[Vec<&str>]) -> String {
+    let special: Vec<&str> = WORDS.split_ascii_whitespace().collect();
+    let any = |length: usize| rand::random_range(0..length);
+    let mut words = queries[any(queries.len())].clone();
+    for _ in 0..=any(3) {
+        let other = &queries[any(queries.len())];
+        let from = any(other.len());
+        let until = (from + 1 + any(4)).min(other.len());
+        let put =
+            if any(2) == 0 { &other[from..until] } else { &[special[any(special.len())]][..] };
+        let at = any(words.len());
+        let gone = if any(2) == 0 { 0 } else { any(4).min(words.len() - at) };
+        let put = if any(4) == 0 { &[] } else { put };
+        words.splice(at..at + gone, put.iter().copied());
+        if words.is_empty() {
+            break;
+        }
+    }
+    words.join(" ")
+}
+
 /// The tree of each statement as PostgreSQL's grammar sees it; `Null` if it does not.
 async fn parse(python: PathBuf, statements: &[String]) -> Vec<Value> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/integration/drivers/parse.py");

@@ -8,13 +8,15 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use sqlparser::ast::{
-    Expr, Function, FunctionArguments, GroupByExpr, Ident, LimitClause, ObjectName, Query, Select,
-    SelectFlavor, Statement, TableAlias, TableFactor, Visit, Visitor, With,
+    Expr, Function, FunctionArguments, Ident, LimitClause, ObjectName, Query, Select, Statement,
+    TableAlias, TableFactor, Visit, Visitor, With,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
+use sqlparser::tokenizer::Token;
 
 use super::catalog::Catalog;
+use super::forms::{is_grammar, is_plain, is_postgres, is_reserved, named_by_grammar};
 use super::translate::translate;
 use super::verdict::Why;
 
@@ -38,13 +40,21 @@ fn parse_and_walk(text: &str, catalog: &Catalog) -> Tree {
     let translation = translate(text);
     let text = translation.as_deref().unwrap_or(text);
     let mut walk = Walk { catalog, tree: Tree::default(), scopes: Vec::new() };
-    match Parser::parse_sql(&PostgreSqlDialect {}, text).as_deref() {
-        Ok([statement]) => {
-            let _: ControlFlow<()> = statement.visit(&mut walk);
+    match parse(text) {
+        Some(query) => {
+            let _: ControlFlow<()> = query.visit(&mut walk);
         }
-        _ => walk.condemn(Why::Unparsed),
+        None => walk.condemn(Why::Unparsed),
     }
     walk.tree
+}
+
+/// The tree of a text that is one query to its very end.
+fn parse(text: &str) -> Option<Box<Query>> {
+    let mut parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(text).ok()?;
+    let query = parser.parse_query().ok()?;
+    // `parse_sql` would be content with a text that goes on behind the word END, which may be a label.
+    (parser.peek_token_ref().token == Token::EOF).then_some(query)
 }
 
 struct Walk<'c> {
@@ -226,6 +236,10 @@ impl Visitor for Walk<'_> {
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         match expr {
             Expr::Function(function) => self.call(function),
+            Expr::Identifier(name) => self.require(!is_reserved(name)),
+            Expr::CompoundIdentifier(names) => {
+                self.require(!names.first().is_some_and(is_reserved));
+            }
             _ => match named_by_grammar(expr) {
                 Some(name) => self.named_function(None, name),
                 None => self.require(is_plain(expr)),
@@ -235,102 +249,11 @@ impl Visitor for Walk<'_> {
     }
 }
 
-/// The function that a form of expression stands for.
-const fn named_by_grammar(expr: &Expr) -> Option<&'static str> {
-    Some(match expr {
-        Expr::AtTimeZone { .. } => "timezone",
-        Expr::Ceil { .. } => "ceil",
-        Expr::Extract { .. } => "extract",
-        Expr::Floor { .. } => "floor",
-        Expr::IsNormalized { .. } => "is_normalized",
-        Expr::Overlay { .. } => "overlay",
-        Expr::Position { .. } => "position",
-        Expr::Substring { .. } => "substring",
-        Expr::Trim { .. } => "trim",
-        _ => return None,
-    })
-}
-
-/// Whether this is a form of expression that PostgreSQL has and that names no function.
-const fn is_plain(expr: &Expr) -> bool {
-    matches!(
-        expr,
-        Expr::AllOp { .. }
-            | Expr::AnyOp { .. }
-            | Expr::Array(_)
-            | Expr::Between { .. }
-            | Expr::BinaryOp { .. }
-            | Expr::Case { .. }
-            | Expr::Cast { .. }
-            | Expr::Collate { .. }
-            | Expr::CompoundFieldAccess { .. }
-            | Expr::CompoundIdentifier(_)
-            | Expr::Cube(_)
-            | Expr::Exists { .. }
-            | Expr::GroupingSets(_)
-            | Expr::ILike { .. }
-            | Expr::Identifier(_)
-            | Expr::InList { .. }
-            | Expr::InSubquery { .. }
-            | Expr::Interval(_)
-            | Expr::IsDistinctFrom(..)
-            | Expr::IsFalse(_)
-            | Expr::IsJson { .. }
-            | Expr::IsNotDistinctFrom(..)
-            | Expr::IsNotFalse(_)
-            | Expr::IsNotNull(_)
-            | Expr::IsNotTrue(_)
-            | Expr::IsNotUnknown(_)
-            | Expr::IsNull(_)
-            | Expr::IsTrue(_)
-            | Expr::IsUnknown(_)
-            | Expr::Like { .. }
-            | Expr::Nested(_)
-            | Expr::QualifiedWildcard(..)
-            | Expr::Rollup(_)
-            | Expr::SimilarTo { .. }
-            | Expr::Subquery(_)
-            | Expr::Tuple(_)
-            | Expr::TypedString(_)
-            | Expr::UnaryOp { .. }
-            | Expr::Value(_)
-            | Expr::Wildcard(_)
-    )
-}
-
-/// Whether a SELECT uses only clauses that PostgreSQL has.
-fn is_postgres(select: &Select) -> bool {
-    let has_plain_groups = match &select.group_by {
-        GroupByExpr::All(_) => false,
-        GroupByExpr::Expressions(_, modifiers) => modifiers.is_empty(),
-    };
-    has_plain_groups
-        && select.select_modifiers.is_none()
-        && select.top.is_none()
-        && select.exclude.is_none()
-        && select.lateral_views.is_empty()
-        && select.prewhere.is_none()
-        && select.connect_by.is_empty()
-        && select.cluster_by.is_empty()
-        && select.distribute_by.is_empty()
-        && select.sort_by.is_empty()
-        && select.qualify.is_none()
-        && select.value_table_mode.is_none()
-        && select.flavor == SelectFlavor::Standard
-}
-
-/// Words that the parser takes for functions, as in `ARRAY (SELECT ...)`, and that no function of
-/// PostgreSQL can have for its name without quotes.
-const GRAMMAR: &[&str] = &["all", "any", "array", "some", "values", "xmlattributes"];
-
-fn is_grammar(name: &ObjectName) -> bool {
-    let [word] = name.0.as_slice() else { return false };
-    word.as_ident()
-        .is_some_and(|word| word.quote_style.is_none() && GRAMMAR.contains(&word.value.as_str()))
-}
-
 /// A name of one or two plain parts: schema and name.
 fn split(name: &ObjectName) -> Option<(Option<String>, String)> {
+    if name.0.first().and_then(|part| part.as_ident()).is_some_and(is_reserved) {
+        return None;
+    }
     match name.0.as_slice() {
         [name] => Some((None, fold(name.as_ident()?))),
         [schema, name] => Some((Some(fold(schema.as_ident()?)), fold(name.as_ident()?))),

@@ -24,6 +24,7 @@ pub mod channels;
 mod classify;
 mod cursor;
 mod exact;
+mod forms;
 mod functions;
 pub mod hint;
 mod keys;

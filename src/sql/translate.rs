@@ -153,7 +153,9 @@ impl<'a> Writer<'a> {
     fn phrase(&self) -> Option<Rule> {
         let next = self.word(1);
         Some(match self.word(0) {
-            "table" => replace(1, "select * from"),
+            "table" if self.at == 0 || BEFORE_TABLE.contains(&self.word(-1)) => {
+                (next == "only" || self.is_name(1)).then_some(replace(1, "select * from"))?
+            }
             "only" if !["row", "rows", "with"].contains(&self.word(-1)) => delete(1),
             "asymmetric" | "symmetric" | "variadic" => delete(1),
             "isnull" if self.is_test() => replace(1, "is null"),
@@ -286,6 +288,9 @@ impl<'a> Writer<'a> {
 
 /// What a query may begin with.
 const QUERIES: &[&str] = &["select", "table", "values", "with"];
+
+/// What may stand in front of TABLE where it is a query.
+const BEFORE_TABLE: &[&str] = &["(", ")", "all", "distinct", "except", "intersect", "union"];
 
 /// What a window frame may leave out.
 const EXCLUSIONS: &[&[&str]] = &[&["current", "row"], &["group"], &["ties"], &["no", "others"]];
