@@ -335,7 +335,7 @@ fn a_hint_overrules_only_what_is_unknown() {
         ("/* pglagoon: replica */ select nextval('s')", Class::Primary(Why::Sequence)),
         ("/* pglagoon: replica */ select f(1) for update", Class::Primary(Why::Locking)),
         ("/* pglagoon: replica */ insert into t values (1)", Class::Primary(Why::Write)),
-        ("/* pglagoon: whatever */ select 1", Class::Read),
+        ("/* pglagoon: whatever */ select 1", Class::Primary(Why::Hint)),
     ] {
         assert_eq!(class(sql), expected, "{sql}");
     }
