@@ -23,6 +23,7 @@ mod login;
 mod monitor;
 mod oracle;
 mod own_parameters;
+mod pins;
 mod plans;
 mod pooler;
 mod programs;

@@ -112,6 +112,9 @@
 //!   statement is sent; all other settings travel in the same packet.
 //! * **The SCRAM client is our own,** because logging in with a client's key instead of a password needs one; it keeps
 //!   derived keys, so that a log-in to a server does not cost thousands of hash rounds on a worker.
+//! * **Whether a pin still has its reason PostgreSQL is asked** (`session::inquiry`), after transactions that may have
+//!   changed it: no counting of ours could know what a `pg_try_advisory_lock` returned. What it denies need not be
+//!   washed off either; only temporary objects always cost a DISCARD ALL, because prepared statements may depend on them.
 //! * **A LISTEN runs on the client's server although the hub listens:** errors, answers and transactions are then
 //!   PostgreSQL's own. The hub listens first, and is asked for a sign of life before a LISTEN or a COMMIT that listens
 //!   and after a NOTIFY of a client that listens: PostgreSQL delivers what was committed before it answers. So a client

@@ -241,10 +241,5 @@ fn serve(mut stream: TcpStream, name: &str, in_recovery: &str) -> Option<()> {
 
 /// A row with its CommandComplete, as the monitor gets it.
 fn values(values: &[&str]) -> Vec<u8> {
-    let mut body = u16::try_from(values.len()).unwrap().to_be_bytes().to_vec();
-    for value in values {
-        body.extend(u32::try_from(value.len()).unwrap().to_be_bytes());
-        body.extend(value.as_bytes());
-    }
-    frames::bytes(&[Frame::new(b'D', body), complete("SELECT 1")])
+    frames::bytes(&[frames::values(values), complete("SELECT 1")])
 }

@@ -193,6 +193,10 @@ async fn on_a_server_with_something_temporary_texts_are_parsed_again(delivery: D
     learn(&mut client, &mut server, "select * from t", "pgl_1").await;
     let create = "create temp table t (a int)";
     ask(&mut client, &mut server, create, &[complete("CREATE TABLE"), idle()]).await;
+    // The server is asked what the client has there: temporary objects.
+    let question = server.next().await;
+    assert!(String::from_utf8_lossy(&question.body).contains("pg_my_temp_schema"));
+    server.reply([values(&["f", "t", "f", "f"]), complete("SELECT 1"), idle()]).await;
     for _ in 0..2 {
         run((&mut client, &mut server), "select * from t", as_it_is("select * from t")).await;
     }

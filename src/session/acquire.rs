@@ -19,7 +19,7 @@ use crate::session::portals::Portals;
 use crate::session::respond::Trouble;
 use crate::session::survey::Batch;
 use crate::session::worker::Stopping;
-use crate::session::{Attached, Batches, Detour, Phase, Replay, Session, Wrote, cleaning};
+use crate::session::{Attached, Batches, Detour, Inquiry, Phase, Replay, Session, Wrote, cleaning};
 use crate::sql::Tables;
 
 /// How many dead servers in a row are taken from a pool before the client goes into the queue for a new one.
@@ -188,6 +188,7 @@ impl Session {
             lease,
             node,
             pins,
+            inquiry: Inquiry::None,
             wrote: Wrote::No,
             tables: Tables::NONE,
             replay: if is_replayable {

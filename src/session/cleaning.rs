@@ -84,8 +84,8 @@ async fn wash(link: &mut Link, within: std::time::Duration) -> Result<(), exchan
         exchange::run(&mut link.server, b"DISCARD ALL", within).await?;
         link.server.statements.clear();
         link.server.settings = std::sync::Arc::default();
-    } else if link.stains == Stains::LISTEN {
-        exchange::run(&mut link.server, b"UNLISTEN *", within).await?;
+    } else if !link.stains.contains(Stains::FUNCTION) {
+        exchange::run(&mut link.server, &link.stains.remedies(), within).await?;
         link.server.statements.set_unnamed(None);
     } else {
         exchange::run(&mut link.server, WASH_KEEPING_STATEMENTS, within).await?;

@@ -247,6 +247,7 @@ impl Session {
             hub: &backend.hub,
             portals: &mut attached.portals,
             pins: &mut attached.pins,
+            inquiry: &mut attached.inquiry,
             wrote: &mut attached.wrote,
             tables: &mut attached.tables,
             replay: &mut attached.replay,
@@ -270,6 +271,7 @@ impl Session {
             requests.link.gate = Gate::Open;
             if requests.link.machine.owes_nothing() {
                 attached.asked = now;
+                requests.count_if_pinned(attached.batches);
             }
             let taken = requests
                 .take(bytes, position, out)

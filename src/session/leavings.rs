@@ -35,6 +35,7 @@ impl Requests<'_> {
             listening.speak();
         }
         *self.pins |= Pins::of(effects);
+        self.inquiry.note(*self.pins, verdict);
         self.link.stains |= Stains::of(verdict);
     }
 

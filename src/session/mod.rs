@@ -25,6 +25,7 @@ pub mod connect;
 pub mod directory;
 mod fitting;
 pub mod hub;
+mod inquiry;
 mod intake;
 mod leavings;
 mod link;
@@ -70,6 +71,7 @@ use crate::server::settings::Settings;
 use crate::sql::Tables;
 use backend::Policy;
 use clients::Client;
+use inquiry::Inquiry;
 use link::Link;
 use listening::Listening;
 #[doc(hidden)]
@@ -170,6 +172,7 @@ struct Attached {
     lease: Lease<Box<Link>>,
     node: NodeId,
     pins: Pins,
+    inquiry: Inquiry,
     /// Whether anything sent may have written.
     wrote: Wrote,
     /// What that may have written to.

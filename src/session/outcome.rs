@@ -41,6 +41,7 @@ impl Session {
             parameters: &mut self.parameters,
             listening: &mut self.listening,
             pins: &mut attached.pins,
+            inquiry: &mut attached.inquiry,
             traffic,
             seen: replies::Seen::default(),
         };
@@ -107,6 +108,7 @@ impl Session {
             self.push_to_client(cx)?;
             return Err(Ended::Dismissed);
         }
+        self.look_after_pins(cx);
         let _ = self.release_if_done(now);
         Ok(Moved::Yes)
     }
@@ -136,7 +138,6 @@ impl Session {
                 attached.tables = Tables::NONE;
             }
         }
-        self.client.pinned.set(attached.pins.reason());
         if attached.lease.machine.owes_nothing() {
             let timeouts = &self.policy.timeouts;
             let (activity, limit) = match status {

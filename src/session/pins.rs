@@ -2,6 +2,7 @@
 
 use bitflags::bitflags;
 
+use crate::route::Reason;
 use crate::sql::{Class, Effects, Verdict, Why};
 
 bitflags! {
@@ -39,6 +40,10 @@ bitflags! {
         const FUNCTION = 1 << 2;
         /// LISTEN.
         const LISTEN = 1 << 3;
+        /// Session-level advisory locks.
+        const LOCK = 1 << 4;
+        /// Cursors WITH HOLD.
+        const CURSOR = 1 << 5;
     }
 }
 
@@ -67,54 +72,90 @@ impl Pins {
         pins
     }
 
-    /// The reason that is shown: the first.
+    /// The reason that is shown, of several the first.
     pub(crate) fn reason(self) -> &'static str {
-        const REASONS: [(Pins, &str); 8] = [
-            (Pins::SESSION_MODE, "session_mode"),
-            (Pins::PARAMETERS, "parameters"),
-            (Pins::TEMPORARY, "temporary_table"),
-            (Pins::ADVISORY_LOCK, "advisory_lock"),
-            (Pins::CURSOR, "cursor_with_hold"),
-            (Pins::LISTEN, "listen"),
-            (Pins::PREPARED, "sql_prepare"),
-            (Pins::LOADED, "load"),
-        ];
-        REASONS.iter().find(|(pin, _)| self.contains(*pin)).map_or("", |(_, reason)| reason)
+        REASONS.iter().find(|(pin, ..)| self.contains(*pin)).map_or("", |(_, reason, _)| reason)
+    }
+
+    /// The same as the reason of a route.
+    #[inline]
+    pub(crate) fn route(self) -> Option<Reason> {
+        if self.is_empty() {
+            return None;
+        }
+        REASONS.iter().find(|(pin, ..)| self.contains(*pin)).map(|(.., reason)| *reason)
     }
 }
+
+/// Each pin with its name and with the reason of the routes that follow from it.
+const REASONS: [(Pins, &str, Reason); 8] = [
+    (Pins::SESSION_MODE, "session_mode", Reason::PinnedSessionMode),
+    (Pins::PARAMETERS, "parameters", Reason::PinnedSetting),
+    (Pins::TEMPORARY, "temporary_table", Reason::PinnedTemp),
+    (Pins::ADVISORY_LOCK, "advisory_lock", Reason::PinnedSessionLock),
+    (Pins::CURSOR, "cursor_with_hold", Reason::PinnedHoldCursor),
+    (Pins::LISTEN, "listen", Reason::PinnedListen),
+    (Pins::PREPARED, "sql_prepare", Reason::PinnedPrepared),
+    (Pins::LOADED, "load", Reason::PinnedLoad),
+];
 
 /// Effects that leave nothing behind on a server that the session does not follow itself.
 const HARMLESS: Effects = Effects::MULTI
     .union(Effects::WRITES)
     .union(Effects::DDL)
     .union(Effects::TRANSACTION)
-    .union(Effects::LISTENS)
     .union(Effects::UNLISTENS)
+    .union(Effects::RELEASES)
     .union(Effects::NOTIFIES);
 
 impl Stains {
     /// What a statement with these effects leaves behind.
     #[inline]
     pub(crate) fn of(verdict: Verdict) -> Self {
-        let listens =
-            if verdict.effects.contains(Effects::LISTENS) { Self::LISTEN } else { Self::empty() };
-        listens | Self::of_others(verdict)
-    }
-
-    #[inline]
-    fn of_others(verdict: Verdict) -> Self {
         let effects = verdict.effects;
-        if effects.contains(Effects::LOADS) {
+        if !effects.intersects(Effects::all() - HARMLESS) && verdict.class != UNKNOWN {
+            return Self::empty();
+        }
+        let told = STAINING.iter().filter(|(effect, _)| effects.contains(*effect));
+        let stains = told.fold(Self::empty(), |all, (_, stain)| all | *stain);
+        let more = if effects.contains(Effects::LOADS) {
             Self::FOREVER
-        } else if effects.intersects(Effects::OPAQUE) || !Pins::of(effects).is_empty() {
+        } else if effects.intersects(UNTOLD) {
             Self::SESSION
-        } else if verdict.class == Class::Primary(Why::UnknownFunction) {
+        } else if verdict.class == UNKNOWN {
             Self::FUNCTION
         } else {
             Self::empty()
-        }
+        };
+        stains | more
+    }
+
+    /// What undoes these, one statement each; nothing undoes the others.
+    pub(crate) fn remedies(self) -> Vec<u8> {
+        let remedies = REMEDIES.iter().filter(|(stain, _)| self.contains(*stain));
+        remedies.flat_map(|(_, sql)| sql.iter().copied()).collect()
     }
 }
+
+/// The class of a statement that calls a function of which nothing is known.
+const UNKNOWN: Class = Class::Primary(Why::UnknownFunction);
+
+/// What leaves a stain that has a remedy of its own.
+const STAINING: [(Effects, Stains); 3] = [
+    (Effects::LISTENS, Stains::LISTEN),
+    (Effects::SESSION_LOCK, Stains::LOCK),
+    (Effects::HOLD_CURSOR, Stains::CURSOR),
+];
+
+/// Those remedies.
+const REMEDIES: [(Stains, &[u8]); 3] = [
+    (Stains::LISTEN, b"UNLISTEN *;"),
+    (Stains::LOCK, b"SELECT pg_catalog.pg_advisory_unlock_all();"),
+    (Stains::CURSOR, b"CLOSE ALL;"),
+];
+
+/// What only DISCARD ALL undoes. Prepared statements may depend on temporary tables.
+const UNTOLD: Effects = Effects::OPAQUE.union(Effects::TEMP).union(Effects::PREPARES);
 
 #[cfg(test)]
 mod tests {
@@ -137,5 +178,10 @@ mod tests {
         assert_eq!(of(Effects::LOADS, Why::Utility), Stains::FOREVER);
         assert_eq!(of(Effects::WRITES, Why::UnknownFunction), Stains::FUNCTION);
         assert_eq!(of(Effects::WRITES, Why::Write), Stains::empty());
+        assert_eq!(of(Effects::TEMP, Why::Ddl), Stains::SESSION);
+        let both = of(Effects::SESSION_LOCK | Effects::LISTENS, Why::Locking);
+        assert_eq!(both, Stains::LOCK | Stains::LISTEN);
+        let sql = b"UNLISTEN *;SELECT pg_catalog.pg_advisory_unlock_all();";
+        assert_eq!(both.remedies(), sql);
     }
 }

@@ -7,6 +7,7 @@ use crate::protocol::{
 use crate::server::settings::same;
 use crate::session::books::Books;
 use crate::session::hub::listener::channel;
+use crate::session::inquiry::Inquiry;
 use crate::session::link::Link;
 use crate::session::listening::Listening;
 use crate::session::machine::{Machine, OnBackend, Violation};
@@ -26,6 +27,7 @@ pub(super) struct Replies<'a> {
     pub(super) parameters: &'a mut Parameters,
     pub(super) listening: &'a mut Option<Box<Listening>>,
     pub(super) pins: &'a mut Pins,
+    pub(super) inquiry: &'a mut Inquiry,
     pub(super) traffic: &'a Traffic,
     /// What has been seen, for the session to act upon.
     pub(super) seen: Seen,
@@ -117,7 +119,7 @@ impl Replies<'_> {
             let tag = BackendTag(header.tag);
             let frame = rest.get(..header.size);
             if frame.is_none()
-                && must_be_whole(tag)
+                && (must_be_whole(tag) || self.inquiry.is_asked())
                 && header.size <= crate::net::buffer::SCRATCH_LEN
             {
                 break;
@@ -149,9 +151,12 @@ impl Replies<'_> {
     #[inline]
     fn message(&mut self, tag: BackendTag, body: &[u8]) -> Result<OnBackend, Violation> {
         if tag == BackendTag::DATA_ROW {
+            if self.inquiry.is_asked() {
+                self.inquiry.on_row(body);
+            }
             return self.ask_machine(tag, body);
         }
-        if tag == BackendTag::ERROR_RESPONSE {
+        if tag == BackendTag::ERROR_RESPONSE && !self.inquiry.is_asked() {
             self.on_error(ErrorFields(body));
         }
         if tag == BackendTag::NOTICE_RESPONSE {
@@ -186,7 +191,9 @@ impl Replies<'_> {
             }
         }
         match tag {
-            BackendTag::ERROR_RESPONSE if shown == OnBackend::Swallow => {
+            BackendTag::ERROR_RESPONSE
+                if shown == OnBackend::Swallow && !self.inquiry.is_asked() =>
+            {
                 // Of what we send ourselves only the settings are answered by an error that is not the client's.
                 self.seen.settings = Carried::Refused;
             }
@@ -245,6 +252,11 @@ impl Replies<'_> {
     #[inline]
     fn on_ready(&mut self, shown: OnBackend) {
         if shown == OnBackend::Swallow {
+            if self.inquiry.is_asked() {
+                let (over, clean) = self.inquiry.conclude();
+                *self.pins -= over;
+                self.link.stains -= clean;
+            }
             return;
         }
         self.seen.ready += 1;

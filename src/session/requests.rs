@@ -11,6 +11,7 @@ use crate::protocol::frontend::{self, Bind, Named, Parse};
 use crate::protocol::{FrameError, FrontendTag, TransactionStatus, frame};
 use crate::session::backend::Policy;
 use crate::session::hub::Hub;
+use crate::session::inquiry::Inquiry;
 use crate::session::link::Link;
 use crate::session::listening::{Listening, Readiness};
 use crate::session::machine::{Change, Owed, Request};
@@ -40,6 +41,7 @@ pub(super) struct Requests<'a> {
     pub(super) hub: &'a Arc<Hub>,
     pub(super) portals: &'a mut Portals,
     pub(super) pins: &'a mut Pins,
+    pub(super) inquiry: &'a mut Inquiry,
     pub(super) wrote: &'a mut Wrote,
     pub(super) tables: &'a mut Tables,
     pub(super) replay: &'a mut Replay,

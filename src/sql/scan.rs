@@ -122,6 +122,8 @@ fn call_effects(name: &Token<'_>) -> Effects {
         Effects::SESSION_LOCK
     } else if is_any(&["currval", "lastval"]) {
         Effects::SEQUENCE_STATE
+    } else if is_any(SESSION_UNLOCKS) {
+        Effects::RELEASES
     } else if is_any(&["pg_notify"]) {
         Effects::NOTIFIES
     } else if is_any(&["set_config"]) {
@@ -140,6 +142,10 @@ const SESSION_LOCKS: &[&str] = &[
     "pg_try_advisory_lock",
     "pg_try_advisory_lock_shared",
 ];
+
+/// Functions that give such locks back.
+const SESSION_UNLOCKS: &[&str] =
+    &["pg_advisory_unlock", "pg_advisory_unlock_all", "pg_advisory_unlock_shared"];
 
 /// Functions that leave state in the session that nothing else names.
 const SESSION_STATE: &[&str] = &[

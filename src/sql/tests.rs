@@ -309,7 +309,7 @@ fn effects_are_found_in_every_kind_of_statement() {
         ("load 'x'", E::LOADS),
         ("discard all", E::DISCARDS),
         ("discard temporary", E::DISCARDS_PART),
-        ("close all", E::CLOSES_ALL),
+        ("close all", E::RELEASES),
         ("deallocate a", E::DEALLOCATES),
         ("prepare a as select 1", E::PREPARES),
         ("explain analyze execute a", E::EXECUTES | E::WRITES),

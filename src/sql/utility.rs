@@ -115,8 +115,7 @@ fn session(keyword: &[u8], cursor: &mut Cursor<'_>) -> Option<(Class, Effects)> 
         b"listen" => Effects::LISTENS,
         b"unlisten" => Effects::UNLISTENS,
         b"load" => Effects::LOADS,
-        b"close" if all => Effects::CLOSES_ALL,
-        b"close" => Effects::empty(),
+        b"close" => Effects::RELEASES,
         b"declare" | b"fetch" | b"move" => Effects::WRITES,
         _ => return None,
     };

@@ -175,18 +175,16 @@ bitflags! {
         const OPAQUE = 1 << 13;
         /// May change the catalog.
         const DDL = 1 << 14;
-        /// CLOSE ALL.
-        const CLOSES_ALL = 1 << 15;
+        /// May end what the session holds: `pg_advisory_unlock` and its like, CLOSE.
+        const RELEASES = 1 << 15;
         /// Contains a transaction-control statement.
         const TRANSACTION = 1 << 16;
         /// More than one statement.
         const MULTI = 1 << 17;
         /// May write: everything that is not proven read-only. SHOW, SET, BEGIN and COMMIT are not.
         const WRITES = 1 << 18;
-        /// May end what the session holds: `pg_advisory_unlock` and its like, CLOSE, DROP, DISCARD TEMP.
-        const RELEASES = 1 << 19;
         /// NOTIFY or `pg_notify`.
-        const NOTIFIES = 1 << 20;
+        const NOTIFIES = 1 << 19;
         /// Names a parameter of pgLagoon's own (`pglagoon.*`) in SET, RESET, SHOW or `set_config`.
         const OURS = 1 << 21;
         /// A comment in front of it asks pgLagoon for something: see `hint::options`.

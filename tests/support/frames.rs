@@ -187,8 +187,17 @@ pub(crate) fn columns() -> Frame {
 
 /// DataRow of one value.
 pub(crate) fn row(value: &str) -> Frame {
-    let len = u32::try_from(value.len()).unwrap();
-    Frame::new(b'D', [&[0, 1], &len.to_be_bytes()[..], value.as_bytes()].concat())
+    values(&[value])
+}
+
+/// DataRow of several values.
+pub(crate) fn values(values: &[&str]) -> Frame {
+    let mut body = u16::try_from(values.len()).unwrap().to_be_bytes().to_vec();
+    for value in values {
+        body.extend(u32::try_from(value.len()).unwrap().to_be_bytes());
+        body.extend(value.as_bytes());
+    }
+    Frame::new(b'D', body)
 }
 
 pub(crate) fn complete(tag: &str) -> Frame {

@@ -1,0 +1,167 @@
+//! A client keeps its server for as long as it has something there, and leaves nothing behind.
+
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+use crate::{
+    fixture::{client, eventually, on_each_version, shared_cluster, unique},
+    pooler::Pooler,
+};
+
+on_each_version!(
+    a_pin_lasts_as_long_as_its_reason,
+    a_pinned_client_leaves_nothing_behind,
+    a_lock_that_was_not_got_pins_nobody,
+);
+
+/// Two servers, taken by turns: who is not pinned never gets the same one twice in a row.
+async fn pooler(major: u16) -> Pooler {
+    let keys = [
+        ("pool.default_pool_size", "2"),
+        ("pool.server_order", "\"oldest\""),
+        ("listen.workers", "1"),
+    ];
+    let pooler = Pooler::start(shared_cluster(major).await, &keys).await;
+    // Both are there.
+    let [one, other] = [client(&pooler.url()).await, client(&pooler.url()).await];
+    for client in [&one, &other] {
+        client.batch_execute("BEGIN; SELECT txid_current()").await.unwrap();
+    }
+    for client in [&one, &other] {
+        client.batch_execute("COMMIT").await.unwrap();
+    }
+    pooler
+}
+
+async fn one(client: &Client, sql: &str) -> String {
+    let messages = client.simple_query(sql).await.unwrap();
+    let row = messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    row.unwrap_or("NULL").to_owned()
+}
+
+/// Whether the client has the same server for two transactions.
+async fn is_same_again(client: &Client) -> bool {
+    let pid = "SELECT pg_backend_pid()";
+    one(client, pid).await == one(client, pid).await
+}
+
+/// Checks that the client keeps its server.
+async fn expect_pinned(client: &Client, what: &str) {
+    assert!(is_same_again(client).await, "{what}");
+}
+
+/// The opposite. A server that is being cleaned is back soon.
+async fn expect_free(client: &Client, what: &str) {
+    eventually(what, async || (!is_same_again(client).await).then_some(())).await;
+}
+
+/// Texts, each with whether the client is pinned after it.
+fn stories(lock: i32) -> Vec<Vec<(String, bool)>> {
+    let story = |texts: &[(&str, bool)]| {
+        let texts = texts.iter();
+        texts.map(|(text, pins)| (text.replace("LOCK", &lock.to_string()), *pins)).collect()
+    };
+    vec![
+        story(&[
+            ("SELECT pg_advisory_lock(LOCK)", true),
+            ("SELECT pg_try_advisory_lock(LOCK)", true),
+            ("SELECT pg_advisory_unlock(LOCK)", true),
+            ("SELECT pg_advisory_unlock(LOCK)", false),
+        ]),
+        story(&[
+            ("BEGIN; SELECT pg_advisory_lock_shared(LOCK); ROLLBACK", true),
+            ("SELECT pg_advisory_unlock_all()", false),
+        ]),
+        story(&[("CREATE TEMP TABLE a (b int)", true), ("DROP TABLE a", false)]),
+        story(&[("CREATE TEMP TABLE a (b int)", true), ("DISCARD TEMP", false)]),
+        story(&[("CREATE TEMP TABLE a (b int)", true), ("DISCARD ALL", false)]),
+        story(&[("BEGIN; CREATE TEMP TABLE a (b int) ON COMMIT DROP; COMMIT", false)]),
+        story(&[("BEGIN; CREATE TEMP TABLE a (b int); ROLLBACK", false)]),
+        story(&[("CREATE TEMP SEQUENCE s", true), ("DROP SEQUENCE s", false)]),
+        story(&[("CREATE TEMP VIEW v AS SELECT 1", true), ("DROP VIEW v", false)]),
+        story(&[
+            ("CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 1'", true),
+            ("DROP FUNCTION pg_temp.f()", false),
+        ]),
+        story(&[
+            ("BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT 1; COMMIT", true),
+            ("CLOSE c", false),
+        ]),
+        story(&[("DECLARE c CURSOR WITH HOLD FOR SELECT 1", true), ("CLOSE ALL", false)]),
+        story(&[
+            ("SELECT pg_advisory_lock(LOCK); CREATE TEMP TABLE a (b int)", true),
+            ("SELECT pg_advisory_unlock(LOCK)", true),
+            ("DROP TABLE a", false),
+        ]),
+    ]
+}
+
+async fn a_pin_lasts_as_long_as_its_reason(major: u16) {
+    let pooler = pooler(major).await;
+    let client = client(&pooler.url()).await;
+    for story in stories(rand::random()) {
+        for (text, pins) in &story {
+            client.batch_execute(text).await.unwrap_or_else(|error| panic!("{text}: {error}"));
+            let what = format!("{text} of {story:?}");
+            if *pins {
+                expect_pinned(&client, &what).await;
+            } else {
+                expect_free(&client, &what).await;
+            }
+        }
+    }
+    // The same by the extended protocol, and with a statement that fails.
+    let lock: i64 = rand::random();
+    client.query("SELECT pg_advisory_lock($1)", &[&lock]).await.unwrap();
+    expect_pinned(&client, "a lock").await;
+    client.query("SELECT pg_advisory_unlock($1)", &[&lock]).await.unwrap();
+    expect_free(&client, "nothing").await;
+    client.batch_execute("CREATE TEMP TABLE a (b nonsense)").await.unwrap_err();
+    expect_free(&client, "nothing").await;
+    pooler.check();
+}
+
+async fn a_lock_that_was_not_got_pins_nobody(major: u16) {
+    let pooler = pooler(major).await;
+    let direct = client(&shared_cluster(major).await.primary().url()).await;
+    let ours = client(&pooler.url()).await;
+    let lock: i32 = rand::random();
+    direct.batch_execute(&format!("SELECT pg_advisory_lock({lock})")).await.unwrap();
+    let attempt = format!("SELECT pg_try_advisory_lock({lock})");
+    assert_eq!(one(&ours, &attempt).await, "f");
+    expect_free(&ours, "nothing").await;
+    direct.batch_execute("SELECT pg_advisory_unlock_all()").await.unwrap();
+    assert_eq!(one(&ours, &attempt).await, "t");
+    expect_pinned(&ours, "a lock").await;
+    pooler.check();
+}
+
+async fn a_pinned_client_leaves_nothing_behind(major: u16) {
+    let pooler = pooler(major).await;
+    let left = "SELECT (SELECT count(*) FROM pg_locks \
+            WHERE locktype = 'advisory' AND pid = pg_backend_pid()) \
+        + (SELECT count(*) FROM pg_depend \
+            WHERE refclassid = 'pg_namespace'::regclass AND refobjid = pg_my_temp_schema()) \
+        + (SELECT count(*) FROM pg_cursors WHERE is_holdable) \
+        + (SELECT count(*) FROM pg_listening_channels()) \
+        + (SELECT count(*) FROM pg_settings WHERE name = 'work_mem' AND setting = '7777')";
+    for story in stories(rand::random()) {
+        let guest = client(&pooler.url()).await;
+        guest.batch_execute("SET work_mem = '7777kB'").await.unwrap();
+        guest.batch_execute(&format!("LISTEN {}", unique("ch"))).await.unwrap();
+        guest.batch_execute(&story[0].0).await.unwrap();
+        drop(guest);
+        let others = [client(&pooler.url()).await, client(&pooler.url()).await];
+        // Both servers at the same time.
+        for other in &others {
+            other.batch_execute("BEGIN").await.unwrap();
+            assert_eq!(one(other, left).await, "0", "{story:?}");
+        }
+    }
+    let watcher = client(&pooler.url()).await;
+    eventually("the last to leave", async || (one(&watcher, left).await == "0").then_some(()))
+        .await;
+    pooler.check();
+}

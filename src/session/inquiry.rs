@@ -1,0 +1,197 @@
+//! Whether a pinned client still has what it is pinned for: PostgreSQL is asked.
+//!
+//! How often a lock was taken, whether `pg_try_advisory_lock` got it, what ON COMMIT DROP or a rollback has undone:
+//! only the server knows. So when a transaction of a pinned client has done something that may have changed the answer,
+//! the server is asked, and if nothing is left the client is free again, and its server needs no cleaning for it.
+
+use std::task::Context;
+
+use crate::protocol::frontend;
+use crate::session::link::Gate;
+use crate::session::machine::{Owed, Request};
+use crate::session::pins::{Pins, Stains};
+use crate::session::requests::Requests;
+use crate::session::{Batches, Phase, Session};
+use crate::sql::{Class, Effects, Verdict, Why};
+
+/// What a server is asked: each answer with the pin that it is about, and what it proves the server free of.
+///
+/// `pg_depend` is what PostgreSQL itself goes by when it removes a session's temporary objects. Names and operators are
+/// qualified: the session's `search_path` must not decide what they mean.
+const QUESTION: &[u8] = b"SELECT \
+    EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype OPERATOR(pg_catalog.=) 'advisory' \
+        AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()), \
+    EXISTS (SELECT FROM pg_catalog.pg_depend \
+        WHERE refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass \
+        AND refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), \
+    EXISTS (SELECT FROM pg_catalog.pg_cursors), \
+    EXISTS (SELECT FROM pg_catalog.pg_listening_channels())";
+
+/// The pins in the order of the answers.
+///
+/// Temporary tables leave something even when they have gone: statements that were prepared with them.
+const ANSWERS: [(Pins, Stains); 4] = [
+    (Pins::ADVISORY_LOCK, Stains::LOCK),
+    (Pins::TEMPORARY, Stains::empty()),
+    (Pins::CURSOR, Stains::CURSOR),
+    (Pins::LISTEN, Stains::LISTEN),
+];
+
+/// What the server can be asked about.
+const ASKABLE: Pins =
+    Pins::ADVISORY_LOCK.union(Pins::TEMPORARY).union(Pins::CURSOR).union(Pins::LISTEN);
+
+/// Effects after which the answer may be another one.
+const DOUBTFUL: Effects = Effects::RELEASES
+    .union(Effects::SESSION_LOCK)
+    .union(Effects::TEMP)
+    .union(Effects::HOLD_CURSOR)
+    .union(Effects::LISTENS)
+    .union(Effects::UNLISTENS)
+    .union(Effects::DDL)
+    .union(Effects::DISCARDS_PART)
+    .union(Effects::OPAQUE);
+
+/// Whether a client's pins are in doubt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Inquiry {
+    /// They are not.
+    #[default]
+    None,
+    /// They are: the server is to be asked as soon as the transaction has ended.
+    Due,
+    /// It has been asked.
+    Asked,
+    /// These it has denied.
+    Denied(Pins),
+}
+
+impl Inquiry {
+    /// A statement of a client with these pins is on its way.
+    #[inline]
+    pub(super) fn note(&mut self, pins: Pins, verdict: Verdict) {
+        let is_unknown = verdict.class == Class::Primary(Why::UnknownFunction);
+        if !pins.is_empty() && (verdict.effects.intersects(DOUBTFUL) || is_unknown) {
+            *self = Self::Due;
+        }
+    }
+
+    /// Whether what the server says answers the question.
+    #[inline]
+    pub(super) fn is_asked(self) -> bool {
+        matches!(self, Self::Asked | Self::Denied(_))
+    }
+
+    /// The answer.
+    pub(super) fn on_row(&mut self, body: &[u8]) {
+        let mut denied = Pins::empty();
+        let mut rest = body.get(2..).unwrap_or_default();
+        for (pin, _) in ANSWERS {
+            // Each value has a length of four bytes, which is one: `t` or `f`.
+            if let Some(([0, 0, 0, 1, value], others)) = rest.split_first_chunk() {
+                if *value == b'f' {
+                    denied |= pin;
+                }
+                rest = others;
+            }
+        }
+        *self = Self::Denied(denied);
+    }
+
+    /// The end of the answer: what the client is not pinned for any more, and what need not be cleaned up.
+    pub(super) fn conclude(&mut self) -> (Pins, Stains) {
+        let Self::Denied(denied) = std::mem::take(self) else {
+            // An error: nothing is proven.
+            return (Pins::empty(), Stains::empty());
+        };
+        let clean = ANSWERS.iter().filter(|(pin, _)| denied.contains(*pin));
+        (denied, clean.fold(Stains::empty(), |all, (_, stain)| all | *stain))
+    }
+}
+
+impl Requests<'_> {
+    /// Counts a batch that goes where it goes because the client is pinned there: any but the first.
+    #[inline]
+    pub(super) fn count_if_pinned(&self, batches: Batches) {
+        if batches == Batches::Sent
+            && let Some(reason) = self.pins.route()
+            && self.link.machine.is_settled()
+            && let Some(counter) = self.traffic.routes.get(reason.index())
+        {
+            counter.add(1);
+        }
+    }
+}
+
+impl Session {
+    /// Sees to it that the client is pinned only as long as there is a reason.
+    #[inline]
+    pub(super) fn look_after_pins(&mut self, cx: &mut Context<'_>) {
+        self.inquire(cx);
+        self.show_pins();
+    }
+
+    /// Asks the server, if there is any doubt and it is at rest. The client's next statement waits for the answer.
+    fn inquire(&mut self, cx: &mut Context<'_>) {
+        let Phase::Attached(attached) = &mut self.phase else { return };
+        if attached.inquiry != Inquiry::Due
+            || attached.pins.is_empty()
+            || !attached.lease.is_settled()
+        {
+            return;
+        }
+        if !ASKABLE.contains(attached.pins) {
+            // It stays pinned whatever the answer is.
+            return;
+        }
+        attached.inquiry = Inquiry::Asked;
+        let link = &mut *attached.lease;
+        link.gate = Gate::Shut;
+        link.server.statements.set_unnamed(None);
+        link.machine.sent(Owed::swallow(Request::Query));
+        frontend::query(link.to_server.queue(&mut self.worker.recycler.borrow_mut()), QUESTION);
+        // What goes wrong here shows when the server is read.
+        let _ = link.send(&[], &self.worker.recycler, cx);
+    }
+
+    /// Notes why the client keeps its server, for whoever wants to see it. A pin in doubt is not shown before there is
+    /// an answer.
+    fn show_pins(&self) {
+        let Phase::Attached(attached) = &self.phase else { return };
+        if attached.inquiry == Inquiry::Due || attached.inquiry.is_asked() {
+            return;
+        }
+        let reason = attached.pins.reason();
+        let before = self.client.pinned.replace(reason);
+        if reason == before {
+            return;
+        }
+        let process_id = self.client.process_id;
+        if reason.is_empty() {
+            tracing::debug!(process_id, before, "a client is not pinned any more");
+            return;
+        }
+        tracing::debug!(process_id, reason, "a client is pinned to its server");
+        if before.is_empty()
+            && let Some(traffic) = self.client.backend.traffic.get(usize::from(self.worker.id.0))
+        {
+            traffic.pins.add(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_denied_is_over_and_an_error_proves_nothing() {
+        let mut inquiry = Inquiry::Asked;
+        inquiry.on_row(b"\0\x04\0\0\0\x01f\0\0\0\x01t\0\0\0\x01t\0\0\0\x01f");
+        let over = (Pins::ADVISORY_LOCK | Pins::LISTEN, Stains::LOCK | Stains::LISTEN);
+        assert_eq!(inquiry.conclude(), over);
+        assert_eq!(inquiry, Inquiry::None);
+        let mut inquiry = Inquiry::Asked;
+        assert_eq!(inquiry.conclude(), (Pins::empty(), Stains::empty()));
+    }
+}
