@@ -17,6 +17,7 @@ mod demo_program;
 mod doors;
 mod drivers;
 mod fixture;
+mod hunt;
 mod isolation;
 mod listening;
 mod login;

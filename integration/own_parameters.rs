@@ -1,7 +1,8 @@
 //! Parameters of pgLagoon's own behave like PostgreSQL's, and no server hears of them.
 
 use pglagoon::demo::Cluster;
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage, error::SqlState};
+use tokio::sync::mpsc::{Receiver, channel};
+use tokio_postgres::{AsyncMessage, Client, NoTls, SimpleQueryMessage, error::SqlState};
 
 use crate::{
     fixture::{client, eventually, on_each_version, own_cluster, unique},
@@ -16,6 +17,8 @@ on_each_version!(
     set_local_outside_a_transaction_sets_nothing,
     what_is_wrong_is_an_error_that_fails_the_transaction,
     they_may_come_with_the_startup_packet,
+    a_notice_explains_each_statement,
+    transactions_of_read_only_sessions_run_on_replicas,
     a_token_carries_a_write_to_another_pooler,
     a_token_of_another_system_is_refused,
 );
@@ -147,6 +150,62 @@ async fn they_may_come_with_the_startup_packet(major: u16) {
     let refused = tokio_postgres::connect(&with("consistency%3dlax"), NoTls).await;
     let error = refused.err().unwrap();
     assert_eq!(error.code(), Some(&SqlState::INVALID_PARAMETER_VALUE));
+}
+
+/// A client, and the notices that it gets.
+async fn listener(url: &str) -> (Client, Receiver<String>) {
+    let (client, mut connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    let (tell, told) = channel(16);
+    tokio::spawn(async move {
+        while let Some(Ok(message)) = std::future::poll_fn(|cx| connection.poll_message(cx)).await {
+            if let AsyncMessage::Notice(notice) = message {
+                let _ = tell.send(notice.message().to_owned()).await;
+            }
+        }
+    });
+    (client, told)
+}
+
+async fn a_notice_explains_each_statement(major: u16) {
+    let pooler = shared_pooler(major).await;
+    let (client, mut told) = listener(&pooler.url()).await;
+    for (sql, notice) in [
+        ("SET pglagoon.explain = on", None),
+        ("CREATE TEMP TABLE mine (n int)", Some("primary (ddl)")),
+        ("DISCARD ALL", Some("primary (temporary_table)")),
+        ("SET pglagoon.explain = on", None),
+        ("SET pglagoon.route = 'primary'", None),
+        ("SELECT 1", Some("primary (hint)")),
+        ("BEGIN", Some("primary (hint)")),
+        ("SELECT 1", Some("primary (in_transaction)")),
+        ("COMMIT", Some("primary (in_transaction)")),
+    ] {
+        client.batch_execute(sql).await.unwrap();
+        if let Some(notice) = notice {
+            assert_eq!(told.recv().await.unwrap(), format!("pglagoon: {notice}"), "{sql}");
+        }
+    }
+}
+
+async fn transactions_of_read_only_sessions_run_on_replicas(major: u16) {
+    let client = client(&shared_pooler(major).await.url()).await;
+    for set in [
+        "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+        "SET default_transaction_read_only = on",
+    ] {
+        client.batch_execute(set).await.unwrap();
+        eventually("a replica to take the transaction", async || {
+            client.batch_execute("BEGIN").await.unwrap();
+            let row = client.query_one("SELECT pg_is_in_recovery()", &[]).await.unwrap();
+            client.batch_execute("COMMIT").await.unwrap();
+            row.get::<_, bool>(0).then_some(())
+        })
+        .await;
+        let write = client.batch_execute("CREATE TABLE never (n int)").await.unwrap_err();
+        assert_eq!(write.code(), Some(&SqlState::READ_ONLY_SQL_TRANSACTION));
+        client.batch_execute("BEGIN READ WRITE; COMMIT").await.unwrap();
+        client.batch_execute("RESET default_transaction_read_only").await.unwrap();
+    }
 }
 
 /// A table with one row, in both of which nobody else has a part.

@@ -148,7 +148,9 @@ fn pool(primary: u16, replica: u16, started: &std::sync::mpsc::Sender<SocketAddr
             monitor: None,
         };
         let overrides = Overrides::default();
-        let user = User { secret: UserSecret::Trust, server_password: None, overrides };
+        let routing = pglagoon::config::UserRouting::default();
+        let secret = UserSecret::Trust;
+        let user = User { secret, server_password: None, overrides, routing };
         config.databases.insert("app".to_owned(), database);
         config.users.insert("app".to_owned(), user);
         let proxy = Proxy::start(config).unwrap();

@@ -74,12 +74,16 @@ impl Cluster {
     pub fn new(name: &str, database: &Database, clock: Clock) -> Self {
         let nodes = database.nodes().zip(0..).map(|(node, index)| {
             let role = if index == 0 { ConfiguredRole::Primary } else { ConfiguredRole::Replica };
-            Node::new(NodeId(index), &node.name, role, node.weight)
+            let zone = node.zone.as_deref().unwrap_or_default();
+            Node::new(NodeId(index), &node.name, role, node.weight).in_zone(zone)
         });
         Self::of_nodes(name, nodes.collect(), database.routing.clone(), clock)
     }
 
     fn of_nodes(name: &str, nodes: Box<[Node]>, routing: Routing, clock: Clock) -> Self {
+        for node in &nodes {
+            node.compare_zone(&routing.zone);
+        }
         let tracker = Tracker::new(nodes.iter().map(Node::role), routing);
         Self {
             database: name.into(),
@@ -191,6 +195,11 @@ impl Cluster {
 
     /// Takes note of a finished poll of `node`, publishes what it says and ends the waits that it satisfies.
     pub fn record(&self, node: NodeId, poll: Poll) -> Option<Transition> {
+        if poll.outcome.is_ok()
+            && let Some(node) = self.node(node)
+        {
+            node.settle(poll.ended_at.saturating_since(poll.started_at));
+        }
         let transition = {
             let mut tracker = self.tracker.lock();
             let transition = tracker.on_poll(node, poll);
@@ -208,6 +217,7 @@ impl Cluster {
 
     /// Applies other settings from now on.
     pub fn set_routing(&self, routing: &Routing) {
+        self.compare_zones(routing);
         let mut tracker = self.tracker.lock();
         tracker.set_routing(routing.clone());
         self.publish(&tracker);
@@ -220,12 +230,19 @@ impl Cluster {
         self.nodes.iter().map(|node| NodeReport::new(node, &tracker, now)).collect()
     }
 
+    fn compare_zones(&self, routing: &Routing) {
+        for node in &self.nodes {
+            node.compare_zone(&routing.zone);
+        }
+    }
+
     /// Called with the tracker locked, so that what is published last is what was found out last.
     fn publish(&self, tracker: &Tracker) {
+        let now = self.clock.now();
         for node in &self.nodes {
             let id = node.id();
             let Some(known) = tracker.node(id) else { continue };
-            node.publish(tracker.fresh_as_of(id), known.health().state().into());
+            node.publish(tracker.fresh_as_of(id), known.health().state().into(), now);
         }
         // After the nodes: who sees that the primary is back must not measure its lag by what it was before.
         self.held_at.store(tracker.held_at().0, Ordering::Release);

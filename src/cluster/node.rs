@@ -1,6 +1,7 @@
 //! One node as the hot path sees it: a handful of atomics.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -80,6 +81,9 @@ impl From<State> for Usable {
     }
 }
 
+/// A statement that takes longer says no more about its node than one that takes as long as this: ten seconds.
+const LONGEST_MICROS: u32 = 10_000_000;
+
 /// One PostgreSQL of a cluster.
 #[derive(Debug)]
 pub struct Node {
@@ -91,6 +95,14 @@ pub struct Node {
     usable: AtomicU8,
     in_flight: AtomicU32,
     epoch: AtomicU32,
+    /// Its zone, empty if it has none.
+    zone: Box<str>,
+    /// Whether it is in the pooler's zone, or zones do not matter.
+    near: AtomicBool,
+    /// How long it has taken to answer of late, in microseconds.
+    latency: AtomicU32,
+    /// When it came back after it had been away; zero if it never was.
+    returned: AtomicU64,
     /// Asks the node's monitor for a poll now.
     pub(super) poll_now: Notify,
 }
@@ -106,8 +118,18 @@ impl Node {
             usable: AtomicU8::new(Usable::Unknown as u8),
             in_flight: AtomicU32::new(0),
             epoch: AtomicU32::new(0),
+            zone: Box::default(),
+            near: AtomicBool::new(true),
+            latency: AtomicU32::new(0),
+            returned: AtomicU64::new(0),
             poll_now: Notify::new(),
         }
+    }
+
+    /// The same node in a zone.
+    #[must_use]
+    pub(super) fn in_zone(self, zone: &str) -> Self {
+        Self { zone: zone.into(), ..self }
     }
 
     /// The node's number in its cluster.
@@ -151,8 +173,57 @@ impl Node {
         self.epoch.load(Ordering::Acquire)
     }
 
-    pub(super) fn publish(&self, fresh_as_of: Mono, usable: Usable) {
+    /// Whether it is in the pooler's zone, or zones do not matter.
+    #[inline]
+    pub fn is_near(&self) -> bool {
+        self.near.load(Ordering::Relaxed)
+    }
+
+    /// How long it has taken to answer of late, in microseconds.
+    #[inline]
+    pub fn latency(&self) -> u32 {
+        self.latency.load(Ordering::Relaxed)
+    }
+
+    /// When it came back after it had been away; [`Mono::ZERO`] if it never was.
+    #[inline]
+    pub fn returned(&self) -> Mono {
+        Mono(self.returned.load(Ordering::Relaxed))
+    }
+
+    /// A statement was answered in this time. Errors do not count: they are quick.
+    #[inline]
+    pub fn observe(&self, took: Duration) {
+        self.approach(took, 8);
+    }
+
+    /// The monitor was answered in this time. It draws the node's latency back while no statements come, slowly, so
+    /// that a node which was slow once is tried again.
+    pub(super) fn settle(&self, took: Duration) {
+        self.approach(took, 64);
+    }
+
+    /// A racing update may be lost: it is an average.
+    fn approach(&self, took: Duration, parts: i64) {
+        let took = took.as_micros().min(LONGEST_MICROS.into());
+        let (old, new) = (i64::from(self.latency()), i64::try_from(took).unwrap_or(0));
+        let step = (new - old) / parts;
+        // What is nearer than one part is reached in steps of one.
+        let step = if step == 0 { (new - old).signum() } else { step };
+        self.latency.store(u32::try_from(old + step).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// Applies the pooler's zone; empty if zones do not matter.
+    pub(super) fn compare_zone(&self, zone: &str) {
+        self.near.store(zone.is_empty() || *self.zone == *zone, Ordering::Relaxed);
+    }
+
+    pub(super) fn publish(&self, fresh_as_of: Mono, usable: Usable, now: Mono) {
         let before = self.usable.swap(usable as u8, Ordering::Relaxed);
+        let was_away = before != Usable::Unknown as u8 && before != Usable::Up as u8;
+        if usable == Usable::Up && was_away {
+            self.returned.store(now.0, Ordering::Relaxed);
+        }
         if before != usable as u8 && !matches!(usable, Usable::Up | Usable::Lagging) {
             self.epoch.fetch_add(1, Ordering::Release);
         }

@@ -18,10 +18,20 @@ pub(crate) fn cluster(weights: &[u32], routing: Routing) -> Arc<Cluster> {
 
 /// Publishes what the monitor would.
 pub(crate) fn publish(cluster: &Cluster, id: NodeId, fresh_as_of: Mono, usable: Usable) {
-    cluster.node(id).expect("a node").publish(fresh_as_of, usable);
+    cluster.node(id).expect("a node").publish(fresh_as_of, usable, fresh_as_of);
 }
 
 /// Publishes the instant that lag is measured from.
 pub(crate) fn hold(cluster: &Cluster, at: Mono) {
     cluster.held_at.store(at.0, std::sync::atomic::Ordering::Release);
+}
+
+/// A primary and a replica in each of these zones.
+pub(crate) fn cluster_in_zones(zones: &[&str], routing: Routing) -> Arc<Cluster> {
+    let mut nodes = vec![Node::new(NodeId::PRIMARY, "primary", ConfiguredRole::Primary, 1)];
+    for (zone, index) in zones.iter().zip(1..) {
+        let node = Node::new(NodeId(index), zone, ConfiguredRole::Replica, 1);
+        nodes.push(node.in_zone(zone));
+    }
+    Arc::new(Cluster::of_nodes("app", nodes.into(), routing, Clock::start()))
 }

@@ -38,6 +38,8 @@ pub(super) struct Keyword;
 pub(super) struct Switch;
 /// A list of names.
 pub(super) struct Names;
+/// A text.
+pub(super) struct Text;
 /// A file's path, "" for none.
 pub(super) struct File;
 /// "auto" or a number.
@@ -182,6 +184,16 @@ impl Codec<Vec<String>> for Names {
 
     fn show(value: &Vec<String>) -> Value {
         Value::texts(value.iter().cloned())
+    }
+}
+
+impl Codec<String> for Text {
+    fn read(value: &Value) -> Result<String, String> {
+        value.as_text().map(str::to_owned).ok_or_else(|| mismatch("a string", value))
+    }
+
+    fn show(value: &String) -> Value {
+        Value::Text(value.clone())
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::model::{
     Admin, ClientTls, Http, Limits, Listen, Logging, Overrides, Pool, Routing, ServerTls, Timeouts,
+    UserRouting,
 };
 use super::section::{Changes, Field, Section};
 use super::value::Value;
@@ -93,6 +94,15 @@ fn render() -> String {
             text.extend(["\n", &comment, "# ", field.name, " = ", example, "\n"]);
         }
     }
+    for field in UserRouting::default().fields() {
+        let example = match field.name {
+            "route" => "\"primary\"",
+            "consistency" => "\"strong\"",
+            _ => "true",
+        };
+        let comment = comment(field.documentation, " Default: as in the database.");
+        text.extend(["\n", &comment, "# routing.", field.name, " = ", example, "\n"]);
+    }
     text
 }
 
@@ -143,6 +153,7 @@ fn the_reference_loads_as_the_defaults() {
     assert_eq!(databases["app"].routing, Routing::default());
     assert_eq!(databases["app"].overrides, Overrides::default());
     assert_eq!(users["alice"].overrides, Overrides::default());
+    assert_eq!(users["alice"].routing, UserRouting::default());
     let defaults = Config { databases, users, ..Config::default() };
     assert_eq!(load("reference.toml"), defaults);
 }

@@ -1,7 +1,7 @@
 //! The configuration as rows, for `SHOW CONFIG`. Secrets are masked.
 
 use super::keys::join;
-use super::model::{Config, Database, Overrides, Routing, User, UserSecret};
+use super::model::{Config, Database, Overrides, Routing, User, UserRouting, UserSecret};
 use super::secret::MASK;
 use super::section::{Changes, Field, Section};
 
@@ -85,6 +85,9 @@ fn user_rows(path: &str, user: &User, rows: &mut Vec<ConfigRow>) {
         rows.push(named(path, "server_password", MASK.to_owned()));
     }
     override_rows(path, &user.overrides, rows);
+    let set = user.routing.fields().into_iter().zip(UserRouting::default().fields());
+    let set = set.filter(|(field, unset)| field.value != unset.value);
+    rows.extend(set.map(|(field, _)| row(&format!("{path}.routing"), &field, String::new())));
 }
 
 fn override_rows(path: &str, overrides: &Overrides, rows: &mut Vec<ConfigRow>) {

@@ -7,7 +7,8 @@ use std::{
 };
 
 use crate::config::{
-    Config, Database, Host, ListenAddress, NodeUrl, Overrides, Secret, User, UserSecret,
+    Config, Database, Host, ListenAddress, NodeUrl, Overrides, Secret, User, UserRouting,
+    UserSecret,
 };
 
 use super::{Cluster, Error, Node};
@@ -83,6 +84,7 @@ pub(super) fn config(cluster: &Cluster, listen: SocketAddr) -> Config {
         secret: UserSecret::Password(Secret::new(cluster.app_password())),
         server_password: None,
         overrides: Overrides::default(),
+        routing: UserRouting::default(),
     };
     config.databases.insert("app".to_owned(), database);
     config.users.insert("app".to_owned(), user);

@@ -27,6 +27,8 @@ macro_rules! codes {
 codes! {
     /// A warning.
     WARNING = b"01000",
+    /// Nothing is wrong.
+    SUCCESSFUL_COMPLETION = b"00000",
     /// The connection was lost.
     CONNECTION_FAILURE = b"08006",
     /// The server refused the connection or none could be made.

@@ -40,7 +40,10 @@ async fn config() -> Config {
     config.databases.insert("app".into(), database);
     for name in ["root", "watch", "alice"] {
         let (secret, overrides) = (UserSecret::Trust, Overrides::default());
-        config.users.insert(name.into(), User { secret, server_password: None, overrides });
+        let routing = crate::config::UserRouting::default();
+        config
+            .users
+            .insert(name.into(), User { secret, server_password: None, overrides, routing });
     }
     config
 }

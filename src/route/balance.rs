@@ -1,5 +1,9 @@
 //! Which of several nodes that would all do.
 
+use std::cmp::Ordering;
+use std::time::Duration;
+
+use crate::clock::Mono;
 use crate::cluster::{Node, NodeId};
 
 /// A small fast generator (xorshift64*), good enough to break ties. One per worker.
@@ -21,118 +25,91 @@ impl Dice {
         self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 
-    /// True once in `chances` times.
-    fn is_lucky(&mut self, chances: u64) -> bool {
+    /// A number below `chances`.
+    fn below(&mut self, chances: u64) -> u64 {
         // The upper bits are the better ones.
-        (self.roll() >> 32).is_multiple_of(chances)
+        (self.roll() >> 32) % chances.max(1)
     }
 }
 
-/// The node with the fewest servers in use for its weight, counting the one that is about to be used. Among
-/// equals any with the same probability, so that several poolers or workers do not move in step.
-pub(super) fn least_loaded<'a>(
+/// What a choice depends on, besides the nodes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scales {
+    /// The present instant.
+    pub(super) now: Mono,
+    /// For how long a node that has returned gets less than its share.
+    pub(super) slow_start: Duration,
+}
+
+/// Of two nodes picked at random, the one with less to do. All poolers and workers would agree on the one that has
+/// least of all, and bury it before they notice; of two picked at random they agree on none.
+pub(super) fn lighter_of_two<'a>(
     nodes: impl Iterator<Item = &'a Node>,
+    scales: Scales,
     dice: &mut Dice,
 ) -> Option<NodeId> {
-    let mut best: Option<(Load, NodeId)> = None;
-    let mut equals = 1;
-    for node in nodes {
-        let load = Load::of(node);
-        let is_better = match best.map(|(least, _)| load.compare(least)) {
-            None | Some(std::cmp::Ordering::Less) => {
-                equals = 1;
-                true
-            }
-            Some(std::cmp::Ordering::Equal) => {
-                equals += 1;
-                dice.is_lucky(equals)
-            }
-            Some(std::cmp::Ordering::Greater) => false,
-        };
-        if is_better {
-            best = Some((load, node.id()));
+    let mut picked: [Option<&Node>; 2] = [None; 2];
+    for (node, count) in nodes.zip(1_u64..) {
+        // Each node is among the two with the same probability (algorithm R).
+        let place = if count <= 2 { count - 1 } else { dice.below(count) };
+        if let Some(slot) = usize::try_from(place).ok().and_then(|place| picked.get_mut(place)) {
+            *slot = Some(node);
         }
     }
-    best.map(|(_, id)| id)
+    match picked {
+        [None, one] | [one, None] => one.map(Node::id),
+        [Some(one), Some(other)] => {
+            let is_other = match Load::of(one, scales).compare(Load::of(other, scales)) {
+                Ordering::Less => false,
+                Ordering::Equal => dice.below(2) == 0,
+                Ordering::Greater => true,
+            };
+            Some(if is_other { other.id() } else { one.id() })
+        }
+    }
 }
 
-/// Servers in use, in proportion to a weight.
+/// Added to every latency, in microseconds: that one node answers in 50 us and another in 100 says nothing.
+const NOISE: u64 = 500;
+
+/// A node's whole share, in the parts in which it is given back to one that returns.
+const WHOLE: u64 = 16;
+
+/// What a node has to do, in proportion to what it is meant to.
 #[derive(Clone, Copy, Debug)]
 struct Load {
-    servers: u64,
-    weight: u64,
+    /// Servers in use, counting the one that is about to be, times how long each takes.
+    work: u64,
+    share: u64,
 }
 
 impl Load {
-    fn of(node: &Node) -> Self {
-        Self { servers: u64::from(node.in_flight()) + 1, weight: u64::from(node.weight()) }
+    fn of(node: &Node, scales: Scales) -> Self {
+        let servers = u64::from(node.in_flight()) + 1;
+        let latency = u64::from(node.latency()) + NOISE;
+        let share = u64::from(node.weight()) * returned_share(node.returned(), scales);
+        Self { work: servers.saturating_mul(latency), share }
     }
 
-    /// Compares `servers / weight` without dividing.
-    fn compare(self, other: Self) -> std::cmp::Ordering {
-        (self.servers * other.weight).cmp(&(other.servers * self.weight))
+    /// Compares `work / share` without dividing.
+    fn compare(self, other: Self) -> Ordering {
+        self.work.saturating_mul(other.share).cmp(&other.work.saturating_mul(self.share))
     }
+}
+
+/// How much of its share a node gets, of [`WHOLE`], that came back at `returned`.
+fn returned_share(returned: Mono, scales: Scales) -> u64 {
+    if returned == Mono::ZERO {
+        return WHOLE;
+    }
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    let (back_for, slow_start) =
+        (micros(scales.now.saturating_since(returned)), micros(scales.slow_start));
+    if back_for >= slow_start {
+        return WHOLE;
+    }
+    (back_for.saturating_mul(WHOLE) / slow_start.max(1)).clamp(1, WHOLE)
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::cluster::{Cluster, testing};
-    use crate::config::Routing;
-
-    fn busy(cluster: &Cluster, in_flight: &[u32]) {
-        for (&count, index) in in_flight.iter().zip(1..) {
-            for _ in 0..count {
-                cluster.begin(NodeId(index));
-            }
-        }
-    }
-
-    #[test]
-    fn no_node_is_chosen_out_of_none() {
-        assert_eq!(least_loaded(std::iter::empty(), &mut Dice::new(1)), None);
-    }
-
-    #[test]
-    fn equals_share_alike() {
-        let cluster = testing::cluster(&[1, 1, 1], Routing::default());
-        let mut dice = Dice::new(1);
-        let mut chosen = [0_u32; 4];
-        for _ in 0..3_000 {
-            let id = least_loaded(cluster.view().replicas(), &mut dice).expect("three nodes");
-            chosen[id.index()] += 1;
-        }
-        assert!(chosen[1..].iter().all(|&count| (900..1_100).contains(&count)), "{chosen:?}");
-    }
-
-    #[test]
-    fn servers_in_use_settle_in_proportion_to_the_weights() {
-        let cluster = testing::cluster(&[1, 2, 5], Routing::default());
-        let mut dice = Dice::new(1);
-        for _ in 0..80 {
-            let id = least_loaded(cluster.view().replicas(), &mut dice).expect("three nodes");
-            cluster.begin(id);
-        }
-        let in_use: Vec<_> = cluster.nodes().iter().map(Node::in_flight).collect();
-        assert_eq!(in_use, [0, 10, 20, 50]);
-    }
-
-    proptest! {
-        /// The direction: nobody who was passed over had less to do.
-        #[test]
-        fn the_chosen_node_has_the_least_load(
-            nodes in prop::collection::vec((1..9_u32, 0..20_u32), 1..6),
-            seed in any::<u64>(),
-        ) {
-            let (weights, in_flight): (Vec<_>, Vec<_>) = nodes.iter().copied().unzip();
-            let cluster = testing::cluster(&weights, Routing::default());
-            busy(&cluster, &in_flight);
-            let id = least_loaded(cluster.view().replicas(), &mut Dice::new(seed)).expect("a node");
-            let load = |(weight, busy): (u32, u32)| f64::from(busy + 1) / f64::from(weight);
-            let chosen = load(nodes[id.index() - 1]);
-            prop_assert!(nodes.iter().all(|&node| chosen <= load(node) + 1e-9));
-        }
-    }
-}
+mod tests;

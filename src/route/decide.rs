@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::balance::{Dice, least_loaded};
+use super::balance::{Dice, Scales, lighter_of_two};
 use super::reason::Reason;
 use crate::clock::Mono;
 use crate::cluster::{Node, NodeId, Usable, View};
@@ -17,6 +17,8 @@ pub struct Facts {
     /// The isolation level that the session's transactions have unless they say otherwise, if it is known to
     /// differ from the server's default.
     pub isolation: Isolation,
+    /// The access mode that the session's transactions have unless they say otherwise, if it has set one.
+    pub access: Access,
     /// Whether reads go to replicas at all.
     pub split: Split,
     /// A read must see everything acknowledged up to this instant; [`Mono::ZERO`] if nothing in particular.
@@ -33,6 +35,10 @@ pub struct Facts {
     pub no_replica: NoReplica,
     /// Whether the read may wait for a replica to catch up.
     pub patience: Patience,
+    /// With so many servers in use a replica of the same zone is no better than those of others.
+    pub full_at: u32,
+    /// For how long a replica that has returned gets less than its share.
+    pub slow_start: Duration,
 }
 
 /// What a session has read last. The node that showed it shows it still, unless it has been away; any other node has
@@ -95,12 +101,10 @@ fn reason_to_read(facts: &Facts) -> Result<Reason, Reason> {
     let (isolation, reason) = match facts.class {
         Class::Primary(why) => return Err(why.into()),
         Class::Empty | Class::End | Class::Savepoint => return Err(Reason::Trivial),
-        Class::Begin(Begin { access: Access::Unspecified | Access::ReadWrite, .. }) => {
+        Class::Begin(Begin { access, .. }) if !is_read_only(access, facts.access) => {
             return Err(Reason::Transaction);
         }
-        Class::Begin(Begin { access: Access::ReadOnly, isolation }) => {
-            (isolation, Reason::ReadOnlyTransaction)
-        }
+        Class::Begin(Begin { isolation, .. }) => (isolation, Reason::ReadOnlyTransaction),
         Class::Read => (Isolation::Default, Reason::Read),
     };
     let effective = if isolation == Isolation::Default { facts.isolation } else { isolation };
@@ -112,10 +116,19 @@ fn reason_to_read(facts: &Facts) -> Result<Reason, Reason> {
     }
 }
 
+/// Whether a transaction is read-only that asks for `access` in a session whose transactions have `default`.
+fn is_read_only(access: Access, default: Access) -> bool {
+    let access = if access == Access::Unspecified { default } else { access };
+    access == Access::ReadOnly
+}
+
 fn read(facts: &Facts, view: View<'_>, reason: Reason, dice: &mut Dice) -> Route {
     let need = Need::new(facts, view);
     let eligible = view.replicas().filter(|node| need.judge(node) == Standing::Eligible);
-    if let Some(id) = least_loaded(eligible, dice) {
+    let scales = Scales { now: facts.now, slow_start: facts.slow_start };
+    let has_room = |node: &&Node| node.is_near() && node.in_flight() < facts.full_at;
+    let near = lighter_of_two(eligible.clone().filter(has_room), scales, dice);
+    if let Some(id) = near.or_else(|| lighter_of_two(eligible, scales, dice)) {
         return Route { target: Target::Node(id), reason };
     }
     let nearest = view.replicas().map(|node| need.judge(node)).max();

@@ -54,6 +54,7 @@ impl Session {
             }
         };
         self.count_route(route.reason);
+        self.explain(node, route.reason.as_str());
         match self.check_out(node, route.reason, now) {
             Ok(()) => Ok(()),
             Err(trouble) => {

@@ -27,6 +27,8 @@ pub struct Policy {
     pub mode: PoolMode,
     /// Where statements go.
     pub routing: Routing,
+    /// How many servers the pool of a node has.
+    pub pool_size: u32,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// How large things may be.

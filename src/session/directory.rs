@@ -358,7 +358,8 @@ fn policy(config: &Config, database: &Database, user: &User) -> Policy {
     Policy {
         mode: config.pool_size(database, user).mode,
         plan_reuse: config.plan_reuse(database, user),
-        routing: database.routing.clone(),
+        routing: user.routing.over(&database.routing),
+        pool_size: u32::try_from(config.pool_size(database, user).size).unwrap_or(u32::MAX),
         timeouts: config.timeouts.clone(),
         limits: config.limits.clone(),
         query_wait_timeout: config.pool.query_wait_timeout,

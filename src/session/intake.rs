@@ -174,6 +174,7 @@ impl Session {
         now: Mono,
     ) -> Result<Used, Ended> {
         let mut out = Gather::new(bytes, mixed);
+        self.explain_stay();
         self.renew_settings();
         let outcome = self.pass_requests(bytes, &mut out, now);
         self.answer_at_once();

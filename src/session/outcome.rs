@@ -102,6 +102,7 @@ impl Session {
             self.pending = Pending::Look;
         }
         if seen.ready > 0 {
+            self.observe(seen, now);
             self.on_ready(now);
         }
         if seen.error.is_some_and(|error| error.end == End::Fatal) {
@@ -111,6 +112,18 @@ impl Session {
         self.look_after_pins(cx);
         let _ = self.release_if_done(now);
         Ok(Moved::Yes)
+    }
+
+    /// Notes how long a replica has taken for an answer that is no error: those are quick.
+    #[inline]
+    fn observe(&self, seen: replies::Seen, now: Mono) {
+        if seen.error.is_none()
+            && let Phase::Attached(attached) = &self.phase
+            && attached.node != NodeId::PRIMARY
+            && let Some(node) = self.client.backend.cluster.node(attached.node)
+        {
+            node.observe(now.saturating_since(attached.asked));
+        }
     }
 
     /// ReadyForQuery has been shown to the client.

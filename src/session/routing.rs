@@ -3,13 +3,17 @@
 use std::sync::Arc;
 
 use crate::clock::Mono;
-use crate::cluster::Usable;
+use crate::cluster::{NodeId, Usable};
 use crate::config::PoolMode;
+use crate::protocol::error_response::{Report, Severity};
+use crate::protocol::{SqlState, TransactionStatus};
 use crate::route::{self, Facts, Patience, Reason, Route, Target};
+use crate::server::settings::Value;
+use crate::session::ours;
 use crate::session::survey::Batch;
-use crate::session::terms::{Requirement, Terms};
-use crate::session::{Detour, Session};
-use crate::sql::{Class, Isolation};
+use crate::session::terms::{Explain, Requirement, Terms};
+use crate::session::{Batches, Detour, Phase, Session};
+use crate::sql::{Access, Class, Isolation};
 
 impl Session {
     /// Goes by the backend's present settings.
@@ -46,6 +50,7 @@ impl Session {
         let facts = Facts {
             class,
             isolation: self.isolation(),
+            access: self.access(),
             split: routing.read_write_split,
             required: required.instant,
             because: required.because,
@@ -54,6 +59,8 @@ impl Session {
             max_lag: routing.max_lag,
             no_replica: routing.no_replica,
             patience,
+            full_at: self.policy.pool_size,
+            slow_start: routing.slow_start,
         };
         let cluster = &self.client.backend.cluster;
         if is_read {
@@ -64,13 +71,70 @@ impl Session {
 
     /// The isolation level that a transaction of this session gets if it names none.
     fn isolation(&self) -> Isolation {
-        let wanted = self.parameters.wanted();
-        if wanted.is_empty() || wanted.get("default_transaction_isolation").is_none() {
-            Isolation::Default
-        } else {
-            // Whichever it is, it is rare: a standby refuses one of the four.
-            Isolation::Serializable
+        match self.wanted("default_transaction_isolation").as_deref() {
+            None | Some("read committed" | "read uncommitted" | "repeatable read") => {
+                Isolation::Default
+            }
+            Some(_) => Isolation::Serializable,
         }
+    }
+
+    /// The access mode that a transaction of this session gets if it names none, as far as the session has a say.
+    fn access(&self) -> Access {
+        let value = self.wanted("default_transaction_read_only");
+        match value.as_deref().and_then(ours::value::switch) {
+            Some("on") => Access::ReadOnly,
+            _ => Access::Unspecified,
+        }
+    }
+
+    /// What the session has set a parameter to.
+    #[inline]
+    fn wanted(&self, name: &str) -> Option<String> {
+        let wanted = self.parameters.wanted();
+        if wanted.is_empty() {
+            return None;
+        }
+        Some(match wanted.get(name)? {
+            Value::Config(text) => text.to_string(),
+            Value::Sql(text) => ours::value::plain(text),
+        })
+    }
+
+    /// Tells the client where what it sends runs, and why, if it wants to know. To be called while nothing is on its
+    /// way to the client but whole messages.
+    pub(super) fn explain(&mut self, node: NodeId, why: &str) {
+        if self.terms.explain == Explain::Off {
+            return;
+        }
+        let place = match node {
+            NodeId::PRIMARY => "primary".to_owned(),
+            NodeId(number) => format!("replica {number}"),
+        };
+        let report = Report {
+            severity: Severity::Notice,
+            code: SqlState::SUCCESSFUL_COMPLETION,
+            message: &format!("pglagoon: {place} ({why})"),
+            detail: None,
+            hint: None,
+        };
+        self.say(|out| report.encode(out));
+    }
+
+    /// The same for what a client sends that keeps its server.
+    pub(super) fn explain_stay(&mut self) {
+        let Phase::Attached(attached) = &self.phase else { return };
+        let machine = &attached.lease.machine;
+        if self.terms.explain == Explain::Off
+            || attached.batches == Batches::None
+            || !machine.owes_nothing()
+            || !machine.at_boundary()
+        {
+            return;
+        }
+        let is_idle = machine.status() == TransactionStatus::Idle;
+        let why = if is_idle { attached.pins.reason() } else { Reason::InTransaction.as_str() };
+        self.explain(attached.node, why);
     }
 
     pub(super) fn count_route(&self, reason: Reason) {

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use crate::clock::Mono;
 use crate::cluster::{Reach, Token};
-use crate::config::{Consistency, Grouping, Monotonic};
+use crate::config::{Consistency, Grouping, Monotonic, Way};
 use crate::route::{Reason, Seen};
 use crate::server::settings::{Settings, Value};
 use crate::session::Session;
 use crate::session::backend::Policy;
 use crate::session::clients::Client;
-use crate::session::ours::{Parameter, Way, value};
+use crate::session::ours::{Parameter, value};
 use crate::session::survey::Batch;
 use crate::session::writes::{Group, Key, Writes};
 use crate::sql::{Class, Tables, Why};
@@ -25,11 +25,20 @@ pub(super) struct Terms {
     /// How old what reads see may be, if less than the configuration says.
     max_lag: Option<Duration>,
     way: Way,
+    /// Whether the client is told where its statements run.
+    pub(super) explain: Explain,
     after: After,
     /// The session's group, if its reads or those of others depend on it.
     group: Option<Arc<Group>>,
     /// The parameters that this was made from.
     pub(super) of: Arc<Settings>,
+}
+
+/// Whether a client is told where its statements run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Explain {
+    On,
+    Off,
 }
 
 /// What a client has brought along from elsewhere.
@@ -91,7 +100,8 @@ impl Terms {
             consistency,
             monotonic,
             max_lag: of(Parameter::MaxLag).and_then(value::parse_time),
-            way: of(Parameter::Route).and_then(Way::find).unwrap_or_default(),
+            way: of(Parameter::Route).and_then(value::way).unwrap_or(routing.route),
+            explain: if of(Parameter::Explain) == Some("on") { Explain::On } else { Explain::Off },
             after: token.map_or(After::Nothing, After::Token),
             group: key.map(|key| client.backend.writes.join(key)),
             of: Arc::clone(own),

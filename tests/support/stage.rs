@@ -9,8 +9,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use pglagoon::cluster::Cluster;
 use pglagoon::config::{
-    Config, Database, Host, ListenAddress, NodeUrl, Overrides, ServerTlsMode, User, UserSecret,
-    Workers,
+    Config, Database, Host, ListenAddress, NodeUrl, Overrides, ServerTlsMode, User, UserRouting,
+    UserSecret, Workers,
 };
 use pglagoon::proxy::{Proxy, StartError};
 use pglagoon::session::backend::Backend;
@@ -84,6 +84,7 @@ impl Stage {
             secret: UserSecret::Trust,
             server_password: None,
             overrides: Overrides::default(),
+            routing: UserRouting::default(),
         };
         config.databases.insert("app".to_owned(), database);
         config.users.insert("app".to_owned(), user);

@@ -83,7 +83,8 @@ async fn secrets_are_masked() {
     let mut config = Config::default();
     let secret = crate::config::UserSecret::Password(crate::config::Secret::new("hunter2"));
     let overrides = crate::config::Overrides::default();
-    let user = crate::config::User { secret, server_password: None, overrides };
+    let routing = crate::config::UserRouting::default();
+    let user = crate::config::User { secret, server_password: None, overrides, routing };
     config.users.insert("alice".into(), user);
     scene.config = Arc::new(config);
     let values = column(&CONFIG, &scene, "value");

@@ -33,7 +33,10 @@ pub(super) fn check(tree: &Tree, problems: &mut Problems) -> Config {
     keys.finish();
     let routing = config.routing.clone();
     config.databases = named(&mut root, "databases", |keys, name| database(keys, name, &routing));
-    config.users = named(&mut root, "users", |keys, _| user::read(keys));
+    config.users = named(&mut root, "users", |keys, _| {
+        let routing = section(keys, "routing");
+        user::read(keys, routing)
+    });
     root.finish();
     if declared(tree, "databases").is_empty() {
         problems.add("databases", NO_DATABASE, Origin::Default);

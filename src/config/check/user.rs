@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use crate::config::codec::Switch;
 use crate::config::keys::{Keys, join};
-use crate::config::model::{Database, Overrides, User, UserSecret};
+use crate::config::model::{Database, Overrides, User, UserRouting, UserSecret};
 use crate::config::problem::Problems;
 use crate::config::secret::Secret;
 use crate::config::section::Section;
 use crate::config::value::Origin;
 
 /// Reads one user; `None` if it has no usable secret, which is noted.
-pub(super) fn read(keys: &mut Keys<'_>) -> Option<User> {
+pub(super) fn read(keys: &mut Keys<'_>, routing: UserRouting) -> Option<User> {
     let overrides = Overrides::read(keys, &Overrides::default());
     let server_password = keys.text("server_password").map(Secret::new);
-    Some(User { secret: secret(keys)?, server_password, overrides })
+    Some(User { secret: secret(keys)?, server_password, overrides, routing })
 }
 
 fn secret(keys: &mut Keys<'_>) -> Option<UserSecret> {
@@ -90,7 +90,8 @@ pub(super) fn from_primaries(
         };
         let password = database.primary.password.clone();
         let secret = password.map_or(UserSecret::Trust, UserSecret::Password);
-        let new = User { secret, server_password: None, overrides: Overrides::default() };
+        let (overrides, routing) = (Overrides::default(), UserRouting::default());
+        let new = User { secret, server_password: None, overrides, routing };
         match users.get(user) {
             Some(known) if *known != new => {
                 let fault = format!(

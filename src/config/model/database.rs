@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{PoolMode, Routing, ServerLogin, ServerTlsMode};
+use super::{PoolMode, Routing, ServerLogin, ServerTlsMode, UserRouting};
 use crate::config::codec::{
     Count, CountAboveZero, CountOrUnlimited, Inherited, Keyword, TimeOrOff,
 };
@@ -107,6 +107,8 @@ pub struct User {
     pub server_password: Option<Secret>,
     /// Its own pool settings.
     pub overrides: Overrides,
+    /// Its own routing settings.
+    pub routing: UserRouting,
 }
 
 impl User {

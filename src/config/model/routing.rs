@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use crate::config::codec::{Keyword, Switch, Time, TimeAboveZero};
+use crate::config::codec::{Inherited, Keyword, Switch, Text, Time, TimeAboveZero};
 use crate::config::section::{keywords, section};
 
 section! {
     /// `[routing]`: which node a statement runs on. `[databases.<name>.routing]` takes the same keys.
     Routing {
+        /// Where statements go that may go to a replica: "auto" (as the rules say), "primary", or "replica" (to a replica
+        /// also where the doubt is only about functions and tables that pgLagoon does not know).
+        route: Way, Keyword, Way::Auto, Reload;
         /// Whether reads go to replicas. With false every statement runs on the primary.
         read_write_split: Split, Switch, Split::On, Reload;
         /// How far behind the primary a replica may be to answer reads.
@@ -25,8 +28,14 @@ section! {
         /// How long a read waits for a replica to catch up with what it must see before it goes to the primary; 0 means
         /// not at all.
         read_wait: Duration, Time, Duration::from_millis(10), Reload;
-        /// How one of several eligible replicas is chosen: `"least_loaded"` (fewest servers in use, by weight).
+        /// How one of several eligible replicas is chosen: `"least_loaded"` (of two picked at random the one with less to
+        /// do: servers in use and the time that it has taken of late, by weight).
         balance: Balance, Keyword, Balance::LeastLoaded, Reload;
+        /// The zone that this pgLagoon is in. Reads go to replicas of the same zone first, and to others when those are
+        /// down, too far behind, or have all connections of their pool in use; "" means that zones do not matter.
+        zone: String, Text, String::new(), Reload;
+        /// How long a replica that returns gets a smaller share of the reads, which grows until then; 0 means not at all.
+        slow_start: Duration, Time, Duration::from_secs(10), Reload;
         /// What happens to a read that no replica can answer: "primary" (it runs there) or "error".
         no_replica: NoReplica, Keyword, NoReplica::Primary, Reload;
         /// Whether replicas that were within `max_lag` when the primary was lost go on answering reads.
@@ -49,6 +58,43 @@ keywords! {
         On = "true",
         /// Every statement runs on the primary.
         Off = "false",
+    }
+}
+
+section! {
+    /// Keys of `[routing]` for one user, which beat the database's; what is `None` is as there.
+    UserRouting {
+        /// As `routing.route`.
+        route: Option<Way>, Inherited<Keyword>, None, Reload;
+        /// As `routing.consistency`.
+        consistency: Option<Consistency>, Inherited<Keyword>, None, Reload;
+        /// As `routing.monotonic`.
+        monotonic: Option<Monotonic>, Inherited<Switch>, None, Reload;
+    }
+}
+
+impl UserRouting {
+    /// The routing of this user in a database.
+    #[must_use]
+    pub fn over(&self, database: &Routing) -> Routing {
+        Routing {
+            route: self.route.unwrap_or(database.route),
+            consistency: self.consistency.unwrap_or(database.consistency),
+            monotonic: self.monotonic.unwrap_or(database.monotonic),
+            ..database.clone()
+        }
+    }
+}
+
+keywords! {
+    /// Where statements go that may go to a replica.
+    Way {
+        /// As the rules say.
+        Auto = "auto",
+        /// To the primary.
+        Primary = "primary",
+        /// To a replica, also where the doubt is only about names that pgLagoon does not know.
+        Replica = "replica",
     }
 }
 
@@ -91,7 +137,7 @@ keywords! {
 keywords! {
     /// How one of several eligible replicas is chosen.
     Balance {
-        /// The one with the fewest servers in use in proportion to its weight.
+        /// The one of two that has less to do in proportion to its weight.
         LeastLoaded = "least_loaded",
     }
 }

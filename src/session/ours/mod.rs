@@ -20,7 +20,7 @@ use crate::sql::settings::{Action, Change, Scope};
 
 pub(super) use answer::Answer;
 pub(super) use ask::{Ask, Circumstances, ask};
-pub(super) use value::{Asks, Way, asks};
+pub(super) use value::{Asks, asks};
 
 /// One parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,7 +209,7 @@ fn default_of(parameter: Parameter, routing: &Routing) -> String {
             Monotonic::On => "on".to_owned(),
             Monotonic::Off => "off".to_owned(),
         },
-        Parameter::Route => Way::default().as_str().to_owned(),
+        Parameter::Route => routing.route.as_str().to_owned(),
     }
 }
 

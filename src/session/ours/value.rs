@@ -3,39 +3,14 @@
 use std::time::Duration;
 
 use crate::cluster::{Cluster, Reach, Token};
-use crate::config::Consistency;
+use crate::config::{Consistency, Way};
 use crate::protocol::SqlState;
 use crate::session::ours::{Fault, Parameter};
 use crate::sql::hint;
 
-/// Where statements go that may go to a replica.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// As the rules say.
-    #[default]
-    Auto,
-    /// To the primary.
-    Primary,
-    /// To a replica, also where the doubt is only about names that pgLagoon does not know.
-    Replica,
-}
-
-impl Way {
-    const ALL: [Self; 3] = [Self::Auto, Self::Primary, Self::Replica];
-
-    /// The word for it.
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Primary => "primary",
-            Self::Replica => "replica",
-        }
-    }
-
-    /// The way that a word stands for.
-    pub(in crate::session) fn find(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|way| way.as_str().eq_ignore_ascii_case(word))
-    }
+/// The way that a word stands for.
+pub(in crate::session) fn way(word: &str) -> Option<Way> {
+    Way::ALL.iter().copied().find(|one| one.as_str().eq_ignore_ascii_case(word))
 }
 
 /// The consistency that a word stands for.
@@ -86,7 +61,7 @@ impl Parameter {
             }
             Self::Route => {
                 let hint = "Available values: auto, primary, replica.";
-                let found = Way::find(value).ok_or_else(|| self.invalid(value, hint))?;
+                let found = way(value).ok_or_else(|| self.invalid(value, hint))?;
                 Ok(found.as_str().to_owned())
             }
             Self::Token => Ok(String::new()),
@@ -119,12 +94,12 @@ impl Parameter {
 }
 
 /// The value of what stands behind TO in a SET: a string's contents, a word or number as it is.
-pub(super) fn plain(sql: &str) -> String {
+pub(in crate::session) fn plain(sql: &str) -> String {
     crate::sql::settings::plain(sql).unwrap_or_else(|| sql.to_ascii_lowercase())
 }
 
 /// The word for a switch. As `parse_bool` in `src/backend/utils/adt/bool.c`: unique prefixes will do.
-pub(super) fn switch(text: &str) -> Option<&'static str> {
+pub(in crate::session) fn switch(text: &str) -> Option<&'static str> {
     let text = text.to_ascii_lowercase();
     let is = |word: &str, least: usize| text.len() >= least && word.starts_with(&text);
     if is("true", 1) || is("yes", 1) || is("on", 2) || text == "1" {
