@@ -24,6 +24,7 @@ mod login;
 mod monitor;
 mod oracle;
 mod own_parameters;
+mod parameters;
 mod pins;
 mod plans;
 mod pooler;

@@ -11,6 +11,8 @@ scripted!(
     a_set_by_the_extended_protocol_is_repeated,
     set_local_stays_with_its_transaction,
     reset_goes_back_to_the_startup_value,
+    reset_goes_back_to_the_startup_value_within_a_transaction,
+    a_rollback_to_a_savepoint_undoes_a_set,
     discard_all_forgets_settings,
     a_parameter_that_the_server_reports_is_followed,
     a_setting_that_another_server_refuses_ends_the_session,
@@ -138,13 +140,74 @@ async fn reset_goes_back_to_the_startup_value(delivery: Delivery) {
     server.answer([query(mine)], [complete("SELECT 1"), idle()]).await;
     client.read_greeting().await;
     set(&mut client, &mut server, "set search_path to a").await;
-    // The server would reset it to its own default.
+    // The server resets it to its own default.
     client.send([query("reset search_path")]).await;
-    server.expect([query("reset search_path")]).await;
+    server.expect([query("reset search_path"), query(mine)]).await;
     server.reply([complete("RESET"), idle()]).await;
-    client.expect([complete("RESET"), idle()]).await;
-    arrives_with(&mut client, &mut server, mine).await;
+    server.reply([parameter("search_path", "mine"), complete("SELECT 1"), idle()]).await;
+    client.expect([complete("RESET"), idle(), parameter("search_path", "mine")]).await;
+    arrives_alone(&mut client, &mut server).await;
     arrives_with(&mut other, &mut server, "RESET \"search_path\";").await;
+}
+
+/// A client that has asked for a `search_path` when it logged in, by this SQL, and the only server.
+async fn startup_pair(stage: &mut Stage, mine: &str) -> (Client, Server) {
+    let (other, mut server) = stage.pair().await;
+    drop(other);
+    let mut client = stage.dial().await;
+    let wanted = [("user", "app"), ("database", "app"), ("search_path", "it's")];
+    client.wire.send_bytes(&startup(V3_0, &wanted)).await;
+    server.answer([query(mine)], [complete("SELECT 1"), idle()]).await;
+    client.read_greeting().await;
+    (client, server)
+}
+
+async fn reset_goes_back_to_the_startup_value_within_a_transaction(delivery: Delivery) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
+    let mine = "SELECT pg_catalog.set_config('search_path','it''s',false);";
+    let (mut client, mut server) = startup_pair(&mut stage, mine).await;
+    run(&mut client, &mut server, "begin", [complete("BEGIN"), in_transaction()]).await;
+    for (reset, restored) in [
+        ("reset all", mine),
+        (
+            "set local search_path to default",
+            "SELECT pg_catalog.set_config('search_path','it''s',true);",
+        ),
+    ] {
+        client.send([query(reset)]).await;
+        server.expect([query(reset), query(restored)]).await;
+        server.reply([complete("RESET"), in_transaction()]).await;
+        server.reply([complete("SELECT 1"), in_transaction()]).await;
+        client.expect([complete("RESET"), in_transaction()]).await;
+    }
+    // In a failed transaction nothing can be restored, and need not be.
+    run(&mut client, &mut server, "select nope", [error("42703"), failed()]).await;
+    client.send([query("reset all")]).await;
+    server.expect([query("reset all"), query(mine)]).await;
+    server.reply([error("25P02"), failed(), error("25P02"), failed()]).await;
+    client.expect([error("25P02"), failed()]).await;
+    run(&mut client, &mut server, "rollback", [complete("ROLLBACK"), idle()]).await;
+    // The rollback has undone whatever was reset.
+    arrives_alone(&mut client, &mut server).await;
+}
+
+async fn a_rollback_to_a_savepoint_undoes_a_set(delivery: Delivery) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
+    let (mut client, mut server) = stage.pair().await;
+    let mut other = stage.client().await;
+    run(&mut client, &mut server, "begin", [complete("BEGIN"), in_transaction()]).await;
+    for (sql, tag) in [
+        ("set search_path to a", "SET"),
+        ("savepoint s", "SAVEPOINT"),
+        ("set search_path to b", "SET"),
+        ("rollback to s", "ROLLBACK"),
+    ] {
+        run(&mut client, &mut server, sql, [complete(tag), in_transaction()]).await;
+    }
+    run(&mut client, &mut server, "commit", [complete("COMMIT"), idle()]).await;
+    // No pin, and what is undone for the other and done again is what was before the savepoint.
+    arrives_with(&mut other, &mut server, "RESET \"search_path\";").await;
+    arrives_with(&mut client, &mut server, "SET \"search_path\" TO a;").await;
 }
 
 async fn discard_all_forgets_settings(delivery: Delivery) {

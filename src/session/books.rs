@@ -21,13 +21,14 @@ impl Ledger for Books<'_> {
     fn completed(&mut self, owed: Owed) {
         match owed.change {
             Change::None => {}
+            Change::Startup => drop(self.parameters.take_revoked()),
             Change::Names | Change::Unnamed => self.names.commit(),
             Change::Prepares(id) => self.statements.confirm(id),
             Change::PreparesAndNames(id) | Change::PreparesUnnamed(id) => {
                 self.statements.confirm(id);
                 self.names.commit();
             }
-            Change::Session => self.parameters.commit(),
+            Change::Savepoint | Change::Session => self.parameters.commit(),
         }
     }
 
@@ -74,14 +75,14 @@ impl Books<'_> {
             self.parameters.forget_answer();
         }
         match owed.change {
-            Change::None => {}
+            Change::None | Change::Startup => {}
             Change::Names | Change::Unnamed => self.names.roll_back(),
             Change::Prepares(id) => self.statements.forget(id),
             Change::PreparesAndNames(id) | Change::PreparesUnnamed(id) => {
                 self.statements.forget(id);
                 self.names.roll_back();
             }
-            Change::Session => self.parameters.roll_back(),
+            Change::Savepoint | Change::Session => self.parameters.roll_back(),
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::session::Wrote;
 use crate::session::machine::Change;
+use crate::session::parameters::{Savepoint, Step};
 use crate::session::pins::{Pins, Stains};
 use crate::session::requests::Requests;
-use crate::sql::{Effects, Tables, Verdict, reuse, settings};
+use crate::sql::{Class, Effects, Tables, Verdict, reuse, settings};
 
 impl Requests<'_> {
     /// Notes that something on its way may write.
@@ -42,15 +43,33 @@ impl Requests<'_> {
     /// Notes that a text that changes parameters is on its way.
     #[inline]
     pub(super) fn note_settings(&mut self, verdict: Verdict, text: &[u8]) -> Change {
-        if !verdict.effects.contains(Effects::SETS) {
+        if !verdict.effects.intersects(Effects::SETS | Effects::TRANSACTION) {
             return Change::None;
         }
+        if !verdict.effects.contains(Effects::SETS) {
+            return self.note_savepoint(verdict, text);
+        }
         if let Some(changes) = settings::changes(text) {
-            self.parameters.expect(changes);
+            self.parameters.expect(Step::Changes(changes));
             return Change::Session;
         }
         *self.pins |= Pins::PARAMETERS;
         self.link.stains |= Stains::SESSION;
         Change::None
+    }
+
+    /// Notes that a text that controls transactions is on its way.
+    fn note_savepoint(&mut self, verdict: Verdict, text: &[u8]) -> Change {
+        if verdict.effects.contains(Effects::MULTI) {
+            self.parameters.expect(Step::Several);
+            return Change::Session;
+        }
+        match (verdict.class, Savepoint::read(text)) {
+            (Class::Savepoint, Some(savepoint)) => {
+                self.parameters.expect(Step::Savepoint(savepoint));
+                Change::Savepoint
+            }
+            _ => Change::None,
+        }
     }
 }

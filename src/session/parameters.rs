@@ -1,11 +1,15 @@
 //! The parameters of one client's session (GUCs), wherever its statements run.
 //!
-//! `current` is what the client's next statement must find, `committed` what it falls back to when the
-//! transaction (or the implicit one of a batch) is rolled back: a SET is transactional
-//! (<https://www.postgresql.org/docs/current/sql-set.html>). `defaults` came with the startup packet: what
-//! RESET goes back to.
+//! `current` is what the client's next statement must find. SET LOCAL shows only there; `lasting` is what is left when
+//! the transaction is committed, and `committed` what it falls back to when the transaction (or the implicit one of a
+//! batch) is rolled back: a SET is transactional (<https://www.postgresql.org/docs/current/sql-set.html>), and ROLLBACK
+//! TO a savepoint undoes what came after that. `defaults` came with the startup packet: what RESET goes back to.
+//!
+//! Everything is followed in the order in which the server has done it.
 
+mod changes;
 mod ours;
+mod savepoints;
 #[cfg(test)]
 mod tests;
 
@@ -15,24 +19,45 @@ use std::time::Duration;
 
 use crate::clock::Mono;
 use crate::protocol::TransactionStatus;
-use crate::server::settings::{Settings, Value};
+use crate::server::settings::{Settings, Value, set_config};
 use crate::server::statements::Background;
 use crate::session::ours::Book;
 use crate::sql::settings::{Action, Change, Scope};
+pub(crate) use savepoints::Savepoint;
+use savepoints::Savepoints;
 
 /// Decides whether a commit is flushed before it is acknowledged.
 const SYNCHRONOUS_COMMIT: &str = "synchronous_commit";
 
-/// What became of a transaction, as far as it is known when its statement completes.
+/// Whether an error has doomed the transaction, be it the implicit one of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Ended {
-    /// It goes on, or it was committed.
+enum Doomed {
     #[default]
-    Committed,
-    /// An error or ROLLBACK.
-    RolledBack,
-    /// ROLLBACK, perhaps only to a savepoint, and then more that depends on what it has undone.
-    Unsure,
+    No,
+    Yes,
+}
+
+/// Whether what is believed of the transaction is sure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Clarity {
+    /// It is.
+    #[default]
+    Clear,
+    /// Something has been set, or undone, by a text of which it is not known in detail what it does.
+    Blurred,
+    /// Blurred, and what the client has set may be other than what is believed.
+    Lost,
+}
+
+/// Something on its way that bears on parameters.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// These changes.
+    Changes(Vec<Change>),
+    /// A savepoint.
+    Savepoint(Savepoint),
+    /// Several statements, some of which control transactions.
+    Several,
 }
 
 /// Whether a transaction has changed parameters, were it back to what they had been.
@@ -48,10 +73,13 @@ enum Touched {
 pub(crate) struct Parameters {
     defaults: Arc<Settings>,
     committed: Arc<Settings>,
+    lasting: Arc<Settings>,
     current: Arc<Settings>,
-    ended: Ended,
+    savepoints: Savepoints,
+    doomed: Doomed,
+    clarity: Clarity,
     touched: Touched,
-    pending: VecDeque<Vec<Change>>,
+    pending: VecDeque<Step>,
     explained: Explained,
     commits: Commits,
     /// What was reset to a startup value that the server does not know: there it has the server's default.
@@ -106,9 +134,12 @@ impl Parameters {
     pub(crate) fn new(defaults: Arc<Settings>) -> Self {
         Self {
             committed: Arc::clone(&defaults),
+            lasting: Arc::clone(&defaults),
             current: Arc::clone(&defaults),
             defaults,
-            ended: Ended::default(),
+            savepoints: Savepoints::default(),
+            doomed: Doomed::No,
+            clarity: Clarity::Clear,
             touched: Touched::No,
             pending: VecDeque::new(),
             explained: Explained::No,
@@ -125,68 +156,89 @@ impl Parameters {
     }
 
     /// Under which circumstances the next text is parsed, with the catalog as `schema` says; `None` if a change is
-    /// under way or may end with the transaction.
+    /// under way, or was made that is not known in detail.
     #[inline]
     pub(crate) fn background(&self, schema: u64) -> Option<Background> {
-        if self.explained == Explained::Yes {
+        if !self.pending.is_empty() || self.clarity != Clarity::Clear {
             return None;
         }
         Some(Background { meaning: self.current.meaning().map(Arc::clone), schema })
     }
 
-    /// A statement that makes these changes is on its way.
-    pub(crate) fn expect(&mut self, changes: Vec<Change>) {
-        self.explained = Explained::Yes;
-        self.pending.push_back(changes);
+    /// Something that bears on parameters is on its way.
+    pub(crate) fn expect(&mut self, step: Step) {
+        if matches!(step, Step::Changes(_)) {
+            self.explained = Explained::Yes;
+        }
+        self.pending.push_back(step);
     }
 
-    /// The oldest such statement has succeeded.
+    /// Appends the SQL that gives a server the startup values that the last step on its way resets to: it knows
+    /// others as its defaults.
+    pub(crate) fn startup_sql(&self, out: &mut Vec<u8>) {
+        let Some(Step::Changes(changes)) = self.pending.back() else { return };
+        let [Change { scope, action }] = &**changes else { return };
+        let is_local: &[u8] = if *scope == Scope::Local { b"true" } else { b"false" };
+        for (name, value) in self.defaults.iter() {
+            let is_reset = match action {
+                Action::Reset { name: reset } => **reset == *name,
+                Action::ResetAll => true,
+                _ => false,
+            };
+            if let (true, Value::Config(value)) = (is_reset, value) {
+                set_config(out, name, value, is_local);
+            }
+        }
+    }
+
+    /// The oldest such step has succeeded.
     pub(crate) fn commit(&mut self) {
-        if self.ended == Ended::RolledBack {
-            self.ended = Ended::Unsure;
-        }
-        for change in self.pending.pop_front().unwrap_or_default() {
-            self.apply(change);
+        match self.pending.pop_front() {
+            Some(Step::Changes(changes)) => self.make(changes),
+            Some(Step::Savepoint(savepoint)) => self.savepoint(savepoint),
+            Some(Step::Several) => self.savepoints.lose(),
+            None => {}
         }
     }
 
-    /// The oldest such statement has failed.
+    /// The oldest such step has failed.
     pub(crate) fn roll_back(&mut self) {
-        self.pending.pop_front();
+        if matches!(self.pending.pop_front(), Some(Step::Several)) {
+            self.savepoints.lose();
+        }
     }
 
     /// An error: the transaction, be it the implicit one of a batch, is going to be rolled back.
     #[inline]
     pub(crate) fn on_error(&mut self) {
-        if self.ended != Ended::Unsure {
-            self.ended = Ended::RolledBack;
-        }
+        self.doomed = Doomed::Yes;
     }
 
     /// The error is not going to be seen: its statement runs again elsewhere.
     pub(crate) fn forget_error(&mut self) {
-        self.ended = Ended::Committed;
+        self.doomed = Doomed::No;
     }
 
     /// DISCARD ALL outside a transaction.
     pub(crate) fn discard(&mut self) {
-        self.current = Arc::clone(&self.defaults);
-        self.committed = Arc::clone(&self.defaults);
-        self.touched = Touched::No;
+        self.touched = Touched::Yes;
+        self.lasting = Arc::clone(&self.defaults);
+        self.keep();
     }
 
     /// A command that ends transactions has completed.
     pub(crate) fn on_command(&mut self, tag: &[u8]) {
         match tag {
-            b"COMMIT" if self.ended != Ended::Committed && self.touched == Touched::Yes => {
-                self.ended = Ended::Unsure;
+            b"COMMIT" => self.keep(),
+            b"ROLLBACK" => {
+                // It may have been ROLLBACK TO.
+                if self.touched == Touched::Yes
+                    && self.pending.iter().any(|step| matches!(step, Step::Several))
+                {
+                    self.clarity = Clarity::Lost;
+                }
+                self.undo();
             }
-            b"COMMIT" => {
-                self.ended = Ended::Committed;
-                self.touched = Touched::No;
-                self.committed = Arc::clone(&self.current);
-            }
-            b"ROLLBACK" if self.ended == Ended::Committed => self.ended = Ended::RolledBack,
             b"DISCARD ALL" => {
                 self.discard();
                 self.revoke_defaults();
@@ -201,37 +253,62 @@ impl Parameters {
             return;
         }
         let name = name.to_ascii_lowercase();
-        self.change(&name, Some(Value::Config(value.into())));
+        self.change(&name, Some(&Value::Config(value.into())), Scope::Session);
     }
 
     /// ReadyForQuery. The server's parameters are the client's from here on, whatever happened.
     #[inline]
     pub(crate) fn on_ready(&mut self, status: TransactionStatus) -> Outcome {
+        let doomed = std::mem::take(&mut self.doomed);
+        let outcome = match self.clarity {
+            Clarity::Clear | Clarity::Blurred => Outcome::Known,
+            Clarity::Lost => Outcome::Unknown,
+        };
         if status == TransactionStatus::Idle {
             self.explained = Explained::No;
+            self.clarity = Clarity::Clear;
+            match doomed {
+                Doomed::No => self.keep(),
+                Doomed::Yes => self.undo(),
+            }
         }
-        let ended = std::mem::take(&mut self.ended);
-        if self.touched == Touched::No {
-            return Outcome::Known;
+        outcome
+    }
+
+    /// The transaction is committed: what was set for it alone is gone.
+    #[inline]
+    fn keep(&mut self) {
+        self.savepoints.clear();
+        if self.touched == Touched::Yes {
+            self.touched = Touched::No;
+            self.committed = Arc::clone(&self.lasting);
+            self.current = Arc::clone(&self.lasting);
         }
-        match (status, ended) {
-            (TransactionStatus::Idle, Ended::Committed) => {
-                self.committed = Arc::clone(&self.current);
-                self.touched = Touched::No;
-                Outcome::Known
-            }
-            (TransactionStatus::Idle, Ended::RolledBack) => {
-                self.current = Arc::clone(&self.committed);
-                self.touched = Touched::No;
-                Outcome::Known
-            }
-            // The rest of the block decides; COMMIT of a failed block answers ROLLBACK.
-            (TransactionStatus::InTransaction, Ended::Committed)
-            | (TransactionStatus::Failed, Ended::Committed | Ended::RolledBack) => Outcome::Known,
-            // ROLLBACK TO SAVEPOINT: which of the block's SETs it undid is not kept.
-            (TransactionStatus::InTransaction, Ended::RolledBack) | (_, Ended::Unsure) => {
-                Outcome::Unknown
-            }
+    }
+
+    /// The transaction is rolled back.
+    #[inline]
+    fn undo(&mut self) {
+        self.savepoints.clear();
+        if self.touched == Touched::Yes {
+            self.touched = Touched::No;
+            self.lasting = Arc::clone(&self.committed);
+            self.current = Arc::clone(&self.committed);
+        }
+    }
+
+    fn savepoint(&mut self, savepoint: Savepoint) {
+        match savepoint {
+            Savepoint::Set(name) => self.savepoints.set(name, (&self.lasting, &self.current)),
+            Savepoint::Release(name) => self.savepoints.release(&name),
+            Savepoint::RollBackTo(name) => match self.savepoints.roll_back_to(&name) {
+                Some((lasting, current)) => {
+                    self.lasting = lasting;
+                    self.current = current;
+                }
+                None if self.touched == Touched::Yes => self.clarity = Clarity::Lost,
+                None => {}
+            },
         }
     }
 
@@ -255,74 +332,5 @@ impl Parameters {
     #[inline]
     pub(crate) fn transaction_ended(&mut self) {
         self.commits = Commits::Flushed;
-        self.ours.transaction_ended();
-    }
-
-    fn apply(&mut self, change: Change) {
-        if let Action::Set { name, .. } | Action::Config { name, .. } = &change.action
-            && name == SYNCHRONOUS_COMMIT
-        {
-            self.commits = Commits::Perhaps;
-        }
-        if change.scope == Scope::Local {
-            self.ours.set_local(&self.current, &change.action);
-            return;
-        }
-        match change.action {
-            Action::Set { name, value } if value.eq_ignore_ascii_case("default") => {
-                self.reset(&name);
-            }
-            Action::Set { name, value } => {
-                self.change(&name, Some(Value::Sql(value.into_boxed_str())));
-            }
-            Action::Config { name, value } => {
-                self.change(&name, Some(Value::Config(value.into_boxed_str())));
-            }
-            Action::Reset { name } => self.reset(&name),
-            // RESET ALL leaves the role and the session's user (GUC_NO_RESET_ALL in guc_tables.c).
-            Action::ResetAll => {
-                self.touched = Touched::Yes;
-                let mut settings = (*self.defaults).clone();
-                for name in ["role", "session_authorization"] {
-                    settings.set(name, self.current.get(name).cloned());
-                }
-                self.current = Arc::new(settings);
-                self.revoke_defaults();
-            }
-            Action::Transaction => {}
-        }
-    }
-
-    fn reset(&mut self, name: &str) {
-        let value = self.defaults.get(name).cloned();
-        if value.is_some() {
-            self.revoked.push(name.into());
-        }
-        self.change(name, value);
-    }
-
-    fn change(&mut self, name: &str, value: Option<Value>) {
-        self.touched = Touched::Yes;
-        self.ours.set(name, value.as_ref());
-        // SET SESSION AUTHORIZATION also ends SET ROLE, even if it changes nothing itself.
-        let ends_role = name == "session_authorization" && self.current.get("role").is_some();
-        if ends_role || self.current.get(name) != value.as_ref() {
-            let settings = Arc::make_mut(&mut self.current);
-            settings.set(name, value);
-            if ends_role {
-                settings.set("role", None);
-            }
-        }
-        self.share();
-    }
-
-    /// Goes back to the set that others share when the values are the same again.
-    fn share(&mut self) {
-        for known in [&self.committed, &self.defaults] {
-            if **known == *self.current {
-                self.current = Arc::clone(known);
-                return;
-            }
-        }
     }
 }

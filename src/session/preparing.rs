@@ -161,7 +161,9 @@ impl Requests<'_> {
         if let Some(statement) = &statement {
             self.note(statement.verdict, &statement.query);
             let effects = statement.verdict.effects;
-            if effects.contains(Effects::SETS) || self.decides_channels(effects) {
+            if effects.intersects(Effects::SETS | Effects::TRANSACTION)
+                || self.decides_channels(effects)
+            {
                 self.portals.bind(bind.portal, Arc::clone(statement));
             } else {
                 self.portals.unbind(bind.portal);

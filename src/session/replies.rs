@@ -10,7 +10,7 @@ use crate::session::hub::listener::channel;
 use crate::session::inquiry::Inquiry;
 use crate::session::link::Link;
 use crate::session::listening::Listening;
-use crate::session::machine::{Machine, OnBackend, Violation};
+use crate::session::machine::{Change, Machine, OnBackend, Violation};
 use crate::session::names::Names;
 use crate::session::parameters::{Outcome, Parameters};
 use crate::session::pins::{Pins, Stains};
@@ -166,6 +166,7 @@ impl Replies<'_> {
                 matches!(code, Some(SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN));
         }
         let oldest = self.link.machine.oldest();
+        let at_hand = self.link.machine.change_at_hand();
         let shown = self.ask_machine(tag, body)?;
         if let Some(listening) = self.listening {
             let machine = &self.link.machine;
@@ -191,14 +192,23 @@ impl Replies<'_> {
             }
         }
         match tag {
+            // In a transaction that has failed meanwhile. When that has ended the server gets them once more.
+            BackendTag::ERROR_RESPONSE if at_hand == Change::Startup => {}
             BackendTag::ERROR_RESPONSE
                 if shown == OnBackend::Swallow && !self.inquiry.is_asked() =>
             {
                 // Of what we send ourselves only the settings are answered by an error that is not the client's.
                 self.seen.settings = Carried::Refused;
             }
-            BackendTag::READY_FOR_QUERY => self.on_ready(shown),
-            BackendTag::COMMAND_COMPLETE if shown == OnBackend::Forward => self.on_command(body),
+            BackendTag::READY_FOR_QUERY => self.on_ready(shown, at_hand),
+            BackendTag::COMMAND_COMPLETE
+                if shown == OnBackend::Forward && at_hand != Change::Savepoint =>
+            {
+                self.on_command(body);
+            }
+            BackendTag::PARAMETER_STATUS if at_hand == Change::Startup => {
+                return Ok(self.on_parameter_status(body, OnBackend::Forward));
+            }
             BackendTag::PARAMETER_STATUS => return Ok(self.on_parameter_status(body, shown)),
             _ => {}
         }
@@ -250,26 +260,25 @@ impl Replies<'_> {
     }
 
     #[inline]
-    fn on_ready(&mut self, shown: OnBackend) {
-        if shown == OnBackend::Swallow {
-            if self.inquiry.is_asked() {
-                let (over, clean) = self.inquiry.conclude();
-                *self.pins -= over;
-                self.link.stains -= clean;
-            }
-            return;
+    fn on_ready(&mut self, shown: OnBackend, at_hand: Change) {
+        if shown == OnBackend::Swallow && at_hand != Change::Startup && self.inquiry.is_asked() {
+            let (over, clean) = self.inquiry.conclude();
+            *self.pins -= over;
+            self.link.stains -= clean;
         }
-        self.seen.ready += 1;
         let status = self.link.machine.status();
-        if self.parameters.on_ready(status) == Outcome::Unknown {
-            *self.pins |= Pins::PARAMETERS;
-            self.link.stains |= Stains::SESSION;
+        if shown == OnBackend::Forward {
+            self.seen.ready += 1;
+            if self.parameters.on_ready(status) == Outcome::Unknown {
+                *self.pins |= Pins::PARAMETERS;
+                self.link.stains |= Stains::SESSION;
+            }
+            // Whatever happened happened on this server: it has what the client has.
+            if !same(&self.link.server.settings, self.parameters.wanted()) {
+                self.link.server.settings = std::sync::Arc::clone(self.parameters.wanted());
+            }
         }
-        // Whatever happened happened on this server: it has what the client has.
-        if !same(&self.link.server.settings, self.parameters.wanted()) {
-            self.link.server.settings = std::sync::Arc::clone(self.parameters.wanted());
-        }
-        if status == TransactionStatus::Idle {
+        if status == TransactionStatus::Idle && !self.link.machine.awaits_own_query() {
             // But what was reset to a startup value, which the server never knew as its default.
             self.link.server.forget_settings(self.parameters.take_revoked());
         }

@@ -193,7 +193,21 @@ impl Requests<'_> {
         }
         self.link.machine.sent(Owed::forward(Request::Query).with(change));
         out.pass(range.0, range.1);
+        if change == Change::Session {
+            self.restore_startup_values(out);
+        }
         Readiness::Ready
+    }
+
+    /// A RESET goes back to what the client asked for when it logged in, and the client is told so.
+    fn restore_startup_values(&mut self, out: &mut Gather<'_>) {
+        let mut sql = self.worker.recycler.borrow_mut().take();
+        self.parameters.startup_sql(&mut sql);
+        if !sql.is_empty() {
+            self.link.machine.sent(Owed::swallow(Request::Query).with(Change::Startup));
+            frontend::query(out.insert(), &sql);
+        }
+        self.worker.recycler.borrow_mut().give(&mut sql);
     }
 
     /// DEALLOCATE of a statement that the client has prepared by the protocol: the server does not know it by

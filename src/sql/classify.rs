@@ -140,7 +140,9 @@ fn is_ours(change: &settings::Change) -> bool {
         settings::Action::Config { name, .. }
         | settings::Action::Reset { name }
         | settings::Action::Set { name, .. } => name.starts_with("pglagoon."),
-        settings::Action::ResetAll | settings::Action::Transaction => false,
+        settings::Action::Hidden | settings::Action::ResetAll | settings::Action::Transaction => {
+            false
+        }
     }
 }
 

@@ -51,9 +51,10 @@ pub enum Action {
     },
     /// RESET ALL.
     ResetAll,
-    /// SET TRANSACTION, or a transaction-local `set_config` whose value only the server learns:
-    /// gone when the transaction ends.
+    /// SET TRANSACTION: gone when the transaction ends, and nothing that decides what texts mean.
     Transaction,
+    /// A transaction-local `set_config` whose value, or even name, only the server learns.
+    Hidden,
 }
 
 impl Action {

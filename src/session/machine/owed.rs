@@ -61,6 +61,10 @@ pub(crate) enum Change {
     PreparesUnnamed(StatementId),
     /// Session state: the oldest entry of the session's list of such changes.
     Session,
+    /// The same, of a savepoint: its ROLLBACK ends no transaction.
+    Savepoint,
+    /// The server has what the client asked for when it logged in; the client hears of it.
+    Startup,
 }
 
 /// A request whose answer is outstanding.

@@ -1,7 +1,7 @@
 //! What the queue of owed answers tells beyond whether it is empty.
 
 use super::stage::{Batch, Copy};
-use super::{Fate, Machine, Request};
+use super::{Change, Fate, Machine, Request};
 use crate::protocol::TransactionStatus;
 
 impl Machine {
@@ -26,6 +26,11 @@ impl Machine {
             }
             TransactionStatus::Failed => true,
         }
+    }
+
+    /// What the request that is being answered changes.
+    pub(crate) fn change_at_hand(&self) -> Change {
+        self.owed.front().map_or(Change::None, |owed| owed.change)
     }
 
     /// Whether nothing is owed but the rest of the answer to one request.

@@ -64,7 +64,7 @@ fn are_ours(changes: &[Change]) -> bool {
         Action::Config { name, .. } | Action::Reset { name } | Action::Set { name, .. } => {
             is_ours(name)
         }
-        Action::ResetAll | Action::Transaction => false,
+        Action::Hidden | Action::ResetAll | Action::Transaction => false,
     })
 }
 

@@ -10,7 +10,6 @@ mod pass;
 pub(super) mod value;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use crate::cluster::Cluster;
 use crate::config::{Monotonic, Routing};
@@ -97,56 +96,19 @@ pub(super) fn is_ours(name: &str) -> bool {
     name.starts_with(OURS)
 }
 
-/// What a session keeps of our parameters besides its other ones.
+/// What is to be answered to commands about our parameters, in order, and what they change.
 #[derive(Debug, Default)]
-pub(crate) struct Book {
-    /// All parameters with what was SET LOCAL, while that lasts.
-    local: Option<Arc<Settings>>,
-    /// What is to be answered, in order.
-    answers: VecDeque<(Vec<Change>, Answer)>,
-}
+pub(crate) struct Book(VecDeque<(Vec<Change>, Answer)>);
 
 impl Book {
-    /// The parameters in force, if the session's are `current`.
-    #[inline]
-    pub(crate) fn in_force<'a>(&'a self, current: &'a Arc<Settings>) -> &'a Arc<Settings> {
-        self.local.as_ref().unwrap_or(current)
-    }
-
-    /// The transaction has ended.
-    #[inline]
-    pub(crate) fn transaction_ended(&mut self) {
-        self.local = None;
-    }
-
-    /// SET LOCAL, perhaps of a parameter that is not ours.
-    pub(crate) fn set_local(&mut self, current: &Arc<Settings>, action: &Action) {
-        let (name, value) = match action {
-            Action::Config { name, value } => (name, Some(Value::Config(value.as_str().into()))),
-            Action::Reset { name } => (name, None),
-            Action::ResetAll | Action::Set { .. } | Action::Transaction => return,
-        };
-        if is_ours(name) {
-            let local = self.local.get_or_insert_with(|| Arc::clone(current));
-            Arc::make_mut(local).set(name, value);
-        }
-    }
-
-    /// SET, which also ends a SET LOCAL of the same parameter.
-    pub(crate) fn set(&mut self, name: &str, value: Option<&Value>) {
-        if let Some(local) = &mut self.local {
-            Arc::make_mut(local).set(name, value.cloned());
-        }
-    }
-
     /// Changes and their answer are owed, behind all that are.
     pub(super) fn owe(&mut self, changes: Vec<Change>, answer: Answer) {
-        self.answers.push_back((changes, answer));
+        self.0.push_back((changes, answer));
     }
 
     /// The changes and the answer that are due.
     pub(super) fn take(&mut self) -> Option<(Vec<Change>, Answer)> {
-        self.answers.pop_front()
+        self.0.pop_front()
     }
 }
 
@@ -174,7 +136,7 @@ fn checked_change(change: Change, cluster: &Cluster) -> Result<Change, Fault> {
             Parameter::find(&name)?.check_settable()?;
             Action::Reset { name }
         }
-        Action::ResetAll | Action::Transaction => action,
+        Action::Hidden | Action::ResetAll | Action::Transaction => action,
     };
     Ok(Change { scope, action })
 }

@@ -12,7 +12,7 @@ impl Parameters {
     /// The parameters that routing goes by.
     #[inline]
     pub(crate) fn in_force(&self) -> &Arc<Settings> {
-        self.ours.in_force(&self.current)
+        &self.current
     }
 
     /// Changes and an answer that become due when everything before them has been answered.
@@ -28,7 +28,7 @@ impl Parameters {
     /// Makes the changes that are due, and appends their answer as after Execute or Describe.
     pub(in crate::session) fn answer(&mut self, out: &mut Vec<u8>) {
         let Some((changes, answer)) = self.ours.take() else { return };
-        self.make(changes);
+        self.explain(changes);
         answer.execute(self.shown(&answer), out);
     }
 
@@ -40,20 +40,18 @@ impl Parameters {
     ) {
         let Some((changes, answer)) = self.ours.take() else { return };
         let changes = if status == TransactionStatus::Idle { lasting(changes) } else { changes };
-        self.make(changes);
+        self.explain(changes);
         answer.query(self.shown(&answer), status, out);
         if status == TransactionStatus::Idle {
             self.on_ready(status);
         }
     }
 
-    fn make(&mut self, changes: Vec<Change>) {
+    fn explain(&mut self, changes: Vec<Change>) {
         if !changes.is_empty() {
             self.explained = Explained::Yes;
         }
-        for change in changes {
-            self.apply(change);
-        }
+        self.make(changes);
     }
 
     /// What the session has set of the parameter that `answer` shows.

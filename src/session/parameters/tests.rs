@@ -10,7 +10,7 @@ fn set(name: &str, value: &str) -> Vec<Change> {
 }
 
 fn run(parameters: &mut Parameters, changes: Vec<Change>, status: TransactionStatus) {
-    parameters.expect(changes);
+    parameters.expect(Step::Changes(changes));
     parameters.commit();
     assert_eq!(parameters.on_ready(status), Outcome::Known);
 }
@@ -55,18 +55,53 @@ fn a_committed_set_survives_a_later_rollback() {
 #[test]
 fn an_error_in_the_batch_undoes_its_set() {
     let mut parameters = Parameters::new(Arc::default());
-    parameters.expect(set("a", "1"));
+    parameters.expect(Step::Changes(set("a", "1")));
     parameters.commit();
     parameters.on_error();
     assert_eq!(parameters.on_ready(TransactionStatus::Idle), Outcome::Known);
     assert_eq!(value(&parameters, "a"), None);
 }
 
+/// Runs a statement about a savepoint in a transaction.
+fn savepoint(parameters: &mut Parameters, savepoint: Savepoint) -> Outcome {
+    parameters.expect(Step::Savepoint(savepoint));
+    parameters.commit();
+    parameters.on_ready(TransactionStatus::InTransaction)
+}
+
 #[test]
-fn a_rollback_to_a_savepoint_after_a_set_is_not_known() {
+fn a_rollback_to_a_savepoint_undoes_what_came_after_it() {
     let mut parameters = Parameters::new(Arc::default());
     run(&mut parameters, set("a", "1"), TransactionStatus::InTransaction);
+    let _ = savepoint(&mut parameters, Savepoint::Set("s".into()));
+    run(&mut parameters, set("a", "2"), TransactionStatus::InTransaction);
+    let outcome = savepoint(&mut parameters, Savepoint::RollBackTo("s".into()));
+    assert_eq!(outcome, Outcome::Known);
+    assert_eq!(value(&parameters, "a").as_deref(), Some("1"));
+    parameters.on_command(b"COMMIT");
+    assert_eq!(parameters.on_ready(TransactionStatus::Idle), Outcome::Known);
+    assert_eq!(value(&parameters, "a").as_deref(), Some("1"));
+}
+
+#[test]
+fn a_set_local_is_in_force_until_the_transaction_ends() {
+    let mut parameters = Parameters::new(Arc::default());
+    run(&mut parameters, set("a", "1"), TransactionStatus::InTransaction);
+    let mut local = set("a", "2");
+    local[0].scope = Scope::Local;
+    run(&mut parameters, local, TransactionStatus::InTransaction);
+    assert_eq!(value(&parameters, "a").as_deref(), Some("2"));
+    parameters.on_command(b"COMMIT");
+    assert_eq!(value(&parameters, "a").as_deref(), Some("1"));
+}
+
+#[test]
+fn what_several_statements_do_to_savepoints_is_not_known() {
+    let mut parameters = Parameters::new(Arc::default());
+    run(&mut parameters, set("a", "1"), TransactionStatus::InTransaction);
+    parameters.expect(Step::Several);
     parameters.on_command(b"ROLLBACK");
+    parameters.commit();
     assert_eq!(parameters.on_ready(TransactionStatus::InTransaction), Outcome::Unknown);
 }
 

@@ -35,7 +35,7 @@ fn call(cursor: &mut Cursor<'_>) -> Option<Change> {
             Action::Config { name: name.to_ascii_lowercase(), value }
         }
         // The value comes by Bind. It need not be known when it ends with the transaction.
-        _ if scope == Scope::Local => Action::Transaction,
+        _ if scope == Scope::Local => Action::Hidden,
         _ => return None,
     };
     Some(Change { scope, action })

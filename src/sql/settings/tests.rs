@@ -87,7 +87,7 @@ fn a_lone_set_config_is_a_setting_statement() {
             Change::new(Scope::Session, config("c", "d")),
         ])
     );
-    assert_eq!(one("select set_config('a', $1, true)"), Some((Scope::Local, Action::Transaction)));
+    assert_eq!(one("select set_config('a', $1, true)"), Some((Scope::Local, Action::Hidden)));
 }
 
 #[test]

@@ -17,21 +17,31 @@ enum Statement {
     ResetAll,
     Rollback,
     RollbackAndChain,
-    RollbackTo,
-    Savepoint,
+    Release(&'static str),
+    RollbackTo(&'static str),
+    Savepoint(&'static str),
     Set(&'static str, &'static str),
     SetLocal(&'static str, &'static str),
 }
 
 type Values = BTreeMap<&'static str, &'static str>;
 
-/// What PostgreSQL has. What SET LOCAL sets shows nowhere once the transaction has ended.
+/// A value as `guc.c` keeps it: what is in force, and what is left when the transaction ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Entry {
+    value: Option<&'static str>,
+    lasting: Option<&'static str>,
+}
+
+type Entries = BTreeMap<&'static str, Entry>;
+
+/// What PostgreSQL has: the values in force, and for each savepoint those that a rollback to it restores.
 #[derive(Debug)]
 struct Reference {
     defaults: Values,
-    committed: Values,
-    current: Values,
-    savepoints: Vec<Values>,
+    committed: Entries,
+    current: Entries,
+    savepoints: Vec<(&'static str, Entries)>,
     status: TransactionStatus,
 }
 
@@ -64,8 +74,10 @@ impl Reference {
             Statement::RollbackAndChain if is_block => {
                 return Ok(self.end("ROLLBACK", Some(TransactionStatus::InTransaction)));
             }
-            Statement::RollbackTo if !self.savepoints.is_empty() => {
-                self.current = self.savepoints.last().cloned().unwrap();
+            Statement::RollbackTo(name) if self.find(name).is_some() => {
+                let index = self.find(name).unwrap();
+                self.savepoints.truncate(index + 1);
+                self.current = self.savepoints[index].1.clone();
                 self.status = TransactionStatus::InTransaction;
                 return Ok("ROLLBACK");
             }
@@ -75,32 +87,51 @@ impl Reference {
             Statement::CommitAndChain if is_block => {
                 return Ok(self.end("COMMIT", Some(TransactionStatus::InTransaction)));
             }
-            Statement::Savepoint if is_block => self.savepoints.push(self.current.clone()),
+            Statement::Savepoint(name) if is_block => {
+                self.savepoints.push((name, self.current.clone()));
+            }
+            Statement::Release(name) if self.find(name).is_some() => {
+                self.savepoints.truncate(self.find(name).unwrap());
+            }
             Statement::CommitAndChain
             | Statement::Fails
             | Statement::RollbackAndChain
-            | Statement::RollbackTo
-            | Statement::Savepoint => return Err(()),
-            Statement::Set(name, value) => {
-                self.current.insert(name, value);
+            | Statement::Release(_)
+            | Statement::RollbackTo(_)
+            | Statement::Savepoint(_) => return Err(()),
+            Statement::Set(name, value) => self.set(name, Some(value)),
+            Statement::SetLocal(name, value) => {
+                self.current.get_mut(name).unwrap().value = Some(value);
             }
-            Statement::SetLocal(..) => {}
-            Statement::Reset(name) => match self.defaults.get(name) {
-                Some(value) => {
-                    self.current.insert(name, value);
+            Statement::Reset(name) => self.set(name, self.defaults.get(name).copied()),
+            Statement::ResetAll => {
+                for name in ["a", "b"] {
+                    self.set(name, self.defaults.get(name).copied());
                 }
-                None => {
-                    self.current.remove(name);
-                }
-            },
-            Statement::ResetAll => self.current = self.defaults.clone(),
+            }
         }
         Ok("SET")
     }
 
+    fn set(&mut self, name: &'static str, value: Option<&'static str>) {
+        self.current.insert(name, Entry { value, lasting: value });
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        self.savepoints.iter().rposition(|(known, _)| *known == name)
+    }
+
+    /// A commit.
+    fn keep(&mut self) {
+        for entry in self.current.values_mut() {
+            entry.value = entry.lasting;
+        }
+        self.committed = self.current.clone();
+    }
+
     fn end(&mut self, tag: &'static str, status: Option<TransactionStatus>) -> &'static str {
         if tag == "COMMIT" {
-            self.committed = self.current.clone();
+            self.keep();
         } else {
             self.undo();
         }
@@ -116,14 +147,19 @@ impl Reference {
     /// Sync ends the implicit transaction.
     fn sync(&mut self) {
         if self.status == TransactionStatus::Idle {
-            self.committed = self.current.clone();
+            self.keep();
         }
     }
 }
 
 /// What the session notes of a statement when it passes.
-fn changes(statement: Statement) -> Option<Vec<Change>> {
+fn step(statement: Statement) -> Option<Step> {
     let (scope, action) = match statement {
+        Statement::Savepoint(name) => return Some(Step::Savepoint(Savepoint::Set(name.into()))),
+        Statement::Release(name) => return Some(Step::Savepoint(Savepoint::Release(name.into()))),
+        Statement::RollbackTo(name) => {
+            return Some(Step::Savepoint(Savepoint::RollBackTo(name.into())));
+        }
         Statement::Set(name, value) => {
             (Scope::Session, Action::Set { name: name.into(), value: value.into() })
         }
@@ -134,7 +170,7 @@ fn changes(statement: Statement) -> Option<Vec<Change>> {
         Statement::ResetAll => (Scope::Session, Action::ResetAll),
         _ => return None,
     };
-    Some(vec![Change { scope, action }])
+    Some(Step::Changes(vec![Change { scope, action }]))
 }
 
 fn believed(parameters: &Parameters) -> BTreeMap<String, String> {
@@ -147,29 +183,32 @@ fn believed(parameters: &Parameters) -> BTreeMap<String, String> {
 /// Runs one batch; what follows a failure is skipped. Returns whether the parameters are known afterwards.
 fn batch(reference: &mut Reference, parameters: &mut Parameters, batch: &[Statement]) -> Outcome {
     // All of it is sent before the first answer comes.
-    batch.iter().filter_map(|one| changes(*one)).for_each(|changes| parameters.expect(changes));
+    batch.iter().filter_map(|one| step(*one)).for_each(|step| parameters.expect(step));
     let mut statements = batch.iter();
     for statement in statements.by_ref() {
-        let is_change = changes(*statement).is_some();
+        let noted = step(*statement);
         let Ok(tag) = reference.run(*statement) else {
             parameters.on_error();
-            if is_change {
+            if noted.is_some() {
                 parameters.roll_back();
             }
             break;
         };
-        if is_change {
+        if noted.is_some() {
             parameters.commit();
         }
-        parameters.on_command(tag.as_bytes());
+        if !matches!(noted, Some(Step::Savepoint(_))) {
+            parameters.on_command(tag.as_bytes());
+        }
     }
-    statements.filter(|one| changes(**one).is_some()).for_each(|_| parameters.roll_back());
+    statements.filter(|one| step(**one).is_some()).for_each(|_| parameters.roll_back());
     reference.sync();
     parameters.on_ready(reference.status)
 }
 
 fn statement() -> impl Strategy<Value = Statement> {
     let name = prop_oneof![Just("a"), Just("b")];
+    let point = prop_oneof![Just("s"), Just("t")];
     let value = prop_oneof![Just("0"), Just("1"), Just("2")];
     prop_oneof![
         3 => Just(Statement::Begin),
@@ -180,10 +219,11 @@ fn statement() -> impl Strategy<Value = Statement> {
         1 => Just(Statement::ResetAll),
         2 => Just(Statement::Rollback),
         1 => Just(Statement::RollbackAndChain),
-        1 => Just(Statement::RollbackTo),
-        1 => Just(Statement::Savepoint),
+        1 => point.clone().prop_map(Statement::Release),
+        2 => point.clone().prop_map(Statement::RollbackTo),
+        3 => point.prop_map(Statement::Savepoint),
         6 => (name.clone(), value.clone()).prop_map(|(name, value)| Statement::Set(name, value)),
-        1 => (name, value).prop_map(|(name, value)| Statement::SetLocal(name, value)),
+        3 => (name, value).prop_map(|(name, value)| Statement::SetLocal(name, value)),
     ]
 }
 
@@ -199,10 +239,12 @@ proptest! {
         batches in prop::collection::vec(prop::collection::vec(statement(), 0..5), 1..12),
     ) {
         let defaults = Values::from([("a", "0")]);
+        let fresh = |value| Entry { value, lasting: value };
+        let entries = Entries::from([("a", fresh(Some("0"))), ("b", fresh(None))]);
         let mut reference = Reference {
-            defaults: defaults.clone(),
-            committed: defaults.clone(),
-            current: defaults,
+            defaults,
+            committed: entries.clone(),
+            current: entries,
             savepoints: Vec::new(),
             status: TransactionStatus::Idle,
         };
@@ -210,13 +252,13 @@ proptest! {
         settings.set("a", Some(Value::Config("0".into())));
         let mut parameters = Parameters::new(Arc::new(settings));
         for one in &batches {
-            if batch(&mut reference, &mut parameters, one) == Outcome::Unknown {
-                // The client keeps its server from here on.
-                break;
-            }
+            prop_assert_eq!(batch(&mut reference, &mut parameters, one), Outcome::Known);
             if reference.status != TransactionStatus::Failed {
-                let truth: BTreeMap<String, String> =
-                    reference.current.iter().map(|(a, b)| ((*a).into(), (*b).into())).collect();
+                let truth: BTreeMap<String, String> = reference
+                    .current
+                    .iter()
+                    .filter_map(|(name, entry)| Some(((*name).into(), entry.value?.into())))
+                    .collect();
                 prop_assert_eq!(believed(&parameters), truth);
             }
         }

@@ -1,0 +1,98 @@
+//! What one change does to what is believed of the parameters.
+
+use std::sync::Arc;
+
+use super::{Clarity, Commits, Parameters, SYNCHRONOUS_COMMIT, Touched};
+use crate::server::settings::{Settings, Value};
+use crate::sql::settings::{Action, Change, Scope};
+
+impl Parameters {
+    pub(super) fn make(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            self.apply(change);
+        }
+    }
+
+    fn apply(&mut self, change: Change) {
+        if let Action::Set { name, .. } | Action::Config { name, .. } = &change.action
+            && name == SYNCHRONOUS_COMMIT
+        {
+            self.commits = Commits::Perhaps;
+        }
+        let scope = change.scope;
+        match change.action {
+            Action::Set { name, value } if value.eq_ignore_ascii_case("default") => {
+                self.reset(&name, scope);
+            }
+            Action::Set { name, value } => {
+                self.change(&name, Some(&Value::Sql(value.into_boxed_str())), scope);
+            }
+            Action::Config { name, value } => {
+                self.change(&name, Some(&Value::Config(value.into_boxed_str())), scope);
+            }
+            Action::Reset { name } => self.reset(&name, scope),
+            // RESET ALL leaves the role and the session's user (GUC_NO_RESET_ALL in guc_tables.c).
+            Action::ResetAll => {
+                self.touched = Touched::Yes;
+                for settings in [&mut self.lasting, &mut self.current] {
+                    let mut reset = (*self.defaults).clone();
+                    for name in ["role", "session_authorization"] {
+                        reset.set(name, settings.get(name).cloned());
+                    }
+                    *settings = Arc::new(reset);
+                }
+                self.revoke_defaults();
+            }
+            Action::Transaction => {}
+            // Only the server knows what it has now, until the transaction ends.
+            Action::Hidden => {
+                if self.clarity == Clarity::Clear {
+                    self.clarity = Clarity::Blurred;
+                }
+            }
+        }
+    }
+
+    fn reset(&mut self, name: &str, scope: Scope) {
+        let value = self.defaults.get(name).cloned();
+        if value.is_some() {
+            self.revoked.push(name.into());
+        }
+        self.change(name, value.as_ref(), scope);
+    }
+
+    pub(super) fn change(&mut self, name: &str, value: Option<&Value>, scope: Scope) {
+        self.touched = Touched::Yes;
+        assign(&mut self.current, name, value);
+        if scope == Scope::Session {
+            assign(&mut self.lasting, name, value);
+        }
+        self.share();
+    }
+
+    /// Goes back to the sets that others share when the values are the same again.
+    fn share(&mut self) {
+        for settings in [&mut self.lasting, &mut self.current] {
+            let known =
+                [&self.committed, &self.defaults].into_iter().find(|known| ***known == **settings);
+            if let Some(known) = known {
+                *settings = Arc::clone(known);
+            }
+        }
+        if *self.current == *self.lasting {
+            self.current = Arc::clone(&self.lasting);
+        }
+    }
+}
+
+fn assign(settings: &mut Arc<Settings>, name: &str, value: Option<&Value>) {
+    // SET SESSION AUTHORIZATION also ends SET ROLE, even if it changes nothing itself.
+    let ends_role = name == "session_authorization" && settings.get("role").is_some();
+    if ends_role || settings.get(name) != value {
+        let settings = Arc::make_mut(settings);
+        settings.set(name, value.cloned());
+        if ends_role {
+            settings.set("role", None);
+        }
+    }
+}
