@@ -39,9 +39,10 @@ enum Split {
     On,
 }
 
-const KINDS: [Kind; 5] = [
+const KINDS: [Kind; 6] = [
     Kind { name: "whole/simple, split off", split: Split::Off, sent: Some(simple) },
     Kind { name: "whole/simple, split on", split: Split::On, sent: Some(simple) },
+    Kind { name: "whole/extended, split off", split: Split::Off, sent: Some(extended) },
     Kind { name: "whole/extended, split on", split: Split::On, sent: Some(extended) },
     Kind { name: "whole/prepared, split on", split: Split::On, sent: Some(prepared) },
     Kind { name: "whole/log-in by trust", split: Split::Off, sent: None },

@@ -311,29 +311,32 @@ impl Session {
         Ok(Used::Bytes(position))
     }
 
-    /// Emits what has become due at the client because of a request that needs no server. As long as the batch
-    /// may have to run on another one that waits for the server's first answer, if there will be one.
+    /// Emits what has become due at the client because of a request that needs no server. If the server will answer
+    /// what follows in the batch anyway, that waits for its first answer: one packet less, and as long as the batch may
+    /// have to run on another server, the client must not see anything of it.
     fn answer_at_once(&mut self) {
         let Phase::Attached(attached) = &mut self.phase else { return };
         let recycler = &mut *self.worker.recycler.borrow_mut();
         let link = &mut *attached.lease;
-        if matches!(attached.replay, Replay::Recorded(_)) && link.machine.awaits_server() {
+        if !link.machine.is_answer_due() {
             return;
         }
-        if link.machine.is_answer_due() {
-            if let Replay::Recorded(mut record) =
-                std::mem::replace(&mut attached.replay, Replay::Off)
-            {
-                recycler.give(&mut record);
-            }
-            let mut books = Books {
-                names: &mut self.names,
-                parameters: &mut self.parameters,
-                statements: &mut link.server.statements,
-                answers: self.to_client.queue(recycler),
-            };
-            link.machine.drain(&mut books);
+        let is_whole = attached.node == NodeId::PRIMARY && link.machine.at_boundary();
+        if (is_whole || matches!(attached.replay, Replay::Recorded(_)))
+            && link.machine.awaits_server()
+        {
+            return;
         }
+        if let Replay::Recorded(mut record) = std::mem::replace(&mut attached.replay, Replay::Off) {
+            recycler.give(&mut record);
+        }
+        let mut books = Books {
+            names: &mut self.names,
+            parameters: &mut self.parameters,
+            statements: &mut link.server.statements,
+            answers: self.to_client.queue(recycler),
+        };
+        link.machine.drain(&mut books);
     }
 
     /// A request is on its way: the client is busy from now on.
