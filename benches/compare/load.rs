@@ -2,14 +2,14 @@
 //! and for clients that cost less than pgbench's.
 
 use std::cell::RefCell;
-use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use pglagoon::protocol::{frame, frontend};
+use pglagoon::protocol::frame;
+use pglagoon::protocol::frontend::{self, Object};
 use rand::RngExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -48,11 +48,17 @@ pub(crate) enum Pace {
 /// What they ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Statement {
-    /// What `pgbench -S` does.
+    /// What `pgbench -S` does, by the simple protocol.
     NewLiteral,
-    /// What nobody has ever sent, by the simple protocol.
+    /// The same with Parse and without a literal, by the extended protocol.
+    Parsed,
+    /// The same without Parse.
+    Prepared,
+    /// One of so many, each with a text of its own.
+    OneOf(u32),
+    /// What nobody has ever sent.
     New,
-    /// The same with Parse, by the extended protocol.
+    /// The same, by the extended protocol.
     NewParsed,
 }
 
@@ -67,7 +73,7 @@ impl Load {
         let mut streams = Vec::with_capacity(self.clients);
         while streams.len() < self.clients {
             let more = AT_ONCE.min(self.clients - streams.len());
-            streams.extend(try_join_all((0..more).map(|_| log_in(address))).await?);
+            streams.extend(try_join_all((0..more).map(|_| log_in(address, self.statement))).await?);
         }
         let done = Rc::new(RefCell::new(Vec::new()));
         let end = Instant::now() + self.length;
@@ -86,11 +92,19 @@ impl Load {
     }
 }
 
-async fn log_in(address: SocketAddr) -> io::Result<TcpStream> {
+async fn log_in(address: SocketAddr, statement: Statement) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     stream.write_all(&startup()).await?;
-    await_ready(&mut stream, &mut Vec::new(), 1).await?;
+    let mut input = Vec::new();
+    await_ready(&mut stream, &mut input, 1).await?;
+    if statement == Statement::Prepared {
+        let mut sent = Vec::new();
+        frontend::parse(&mut sent, NAME, PARSED, &[0, 0]);
+        frontend::sync(&mut sent);
+        stream.write_all(&sent).await?;
+        await_ready(&mut stream, &mut input, 1).await?;
+    }
     Ok(stream)
 }
 
@@ -139,25 +153,55 @@ fn pause(mean: f64) -> Duration {
     Duration::from_secs_f64(-mean * (1.0 - chance).ln())
 }
 
+const PARSED: &[u8] = b"SELECT abalance FROM pgbench_accounts WHERE aid = $1";
+
+/// The name of the same when it is prepared.
+const NAME: &[u8] = b"P0_1";
+
 fn write(out: &mut Vec<u8>, statement: Statement) {
-    let (number, mut text) = (rand::rng().random_range(1..=200_000_u32), String::new());
-    let anew: u64 = rand::rng().random();
-    let _ = match statement {
+    let number: u32 = rand::rng().random_range(1..=200_000);
+    let new = || -> u64 { rand::rng().random() };
+    let text = match statement {
         Statement::NewLiteral => {
-            write!(text, "SELECT abalance FROM pgbench_accounts WHERE aid = {number};")
+            format!("SELECT abalance FROM pgbench_accounts WHERE aid = {number};")
+        }
+        Statement::OneOf(count) => {
+            format!("SELECT abalance AS a{} FROM pgbench_accounts WHERE aid = 1;", number % count)
         }
         Statement::New | Statement::NewParsed => {
-            write!(text, "SELECT abalance AS a{anew:x} FROM pgbench_accounts WHERE aid = 1;")
+            format!("SELECT abalance AS a{:x} FROM pgbench_accounts WHERE aid = 1;", new())
         }
+        Statement::Parsed | Statement::Prepared => number.to_string(),
     };
-    if statement == Statement::NewParsed {
-        frontend::parse(out, b"", text.as_bytes(), &[0, 0]);
-        frontend::bind(out, b"", b"", &[0; 6]);
-        frontend::execute(out, b"", 0);
-        frontend::sync(out);
-    } else {
-        frontend::query(out, text.as_bytes());
+    match statement {
+        Statement::NewLiteral | Statement::OneOf(_) | Statement::New => {
+            frontend::query(out, text.as_bytes());
+        }
+        Statement::NewParsed => {
+            frontend::parse(out, b"", text.as_bytes(), &[0, 0]);
+            run_statement(out, b"", None);
+        }
+        Statement::Parsed => {
+            frontend::parse(out, b"", PARSED, &[0, 0]);
+            run_statement(out, b"", Some(&text));
+        }
+        Statement::Prepared => run_statement(out, NAME, Some(&text)),
     }
+}
+
+/// Bind, Describe, Execute and Sync.
+fn run_statement(out: &mut Vec<u8>, name: &[u8], value: Option<&str>) {
+    // No formats; values and their lengths; no formats of results.
+    let mut values = vec![0, 0, 0, u8::from(value.is_some())];
+    if let Some(value) = value {
+        values.extend_from_slice(&u32::try_from(value.len()).unwrap_or_default().to_be_bytes());
+        values.extend_from_slice(value.as_bytes());
+    }
+    values.extend_from_slice(&[0, 0]);
+    frontend::bind(out, b"", name, &values);
+    frontend::describe(out, Object::Portal, b"");
+    frontend::execute(out, b"", 0);
+    frontend::sync(out);
 }
 
 /// Reads so many ReadyForQuery and what comes before them.

@@ -13,6 +13,7 @@
 #[path = "../support/client.rs"]
 mod client;
 mod configuration;
+mod counters;
 #[path = "../support/floor.rs"]
 mod floor;
 mod front;

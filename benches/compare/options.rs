@@ -65,6 +65,8 @@ pub(crate) enum Section {
     Outage,
     /// Servers that answer at once: the pooler's own work, and what a second thread brings
     Instant,
+    /// What a transaction costs with more clients, servers, workers, statements
+    Scale,
 }
 
 /// `-M` of pgbench.

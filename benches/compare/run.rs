@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::configuration::Entrance;
+use crate::counters::Counters;
 use crate::front::{Front, Kind};
 use crate::load::Load;
 use crate::options::Protocol;
@@ -25,8 +26,11 @@ const fn column(name: &'static str, head: &'static str, digits: usize, better: B
     Column { name, head, digits, better }
 }
 
+/// What perf counts in every run.
+const INSTRUCTIONS: &str = "instructions:u";
+
 /// What every run tells.
-pub(crate) const COLUMNS: [Column; 9] = [
+pub(crate) const COLUMNS: [Column; 10] = [
     column("CPU per transaction", "CPU us/tx", 1, Better::Lower),
     column("of it in user space", "user us/tx", 1, Better::Lower),
     column("CPU of the servers", "servers us/tx", 0, Better::Neither),
@@ -36,6 +40,31 @@ pub(crate) const COLUMNS: [Column; 9] = [
     column("p99 latency", "p99 ms", 2, Better::Lower),
     column("p99.9 latency", "p99.9 ms", 1, Better::Lower),
     column("longest wait", "longest ms", 0, Better::Lower),
+    column("instructions in user space", "user instr/tx", 0, Better::Lower),
+];
+
+/// What perf counts in runs that are for that.
+const EVENTS: [&str; 8] = [
+    INSTRUCTIONS,
+    "instructions:k",
+    "raw_syscalls:sys_enter",
+    "syscalls:sys_enter_sendto",
+    "syscalls:sys_enter_recvfrom",
+    "syscalls:sys_enter_epoll_wait",
+    "syscalls:sys_enter_epoll_ctl",
+    "syscalls:sys_enter_futex",
+];
+
+/// What such runs tell, in the order of the events.
+pub(crate) const COUNTS: [Column; 8] = [
+    column("instructions in user space", "user instr/tx", 0, Better::Lower),
+    column("instructions in the kernel", "kernel instr/tx", 0, Better::Lower),
+    column("system calls", "calls/tx", 2, Better::Lower),
+    column("sends", "sendto/tx", 2, Better::Lower),
+    column("receives", "recvfrom/tx", 2, Better::Lower),
+    column("waits for sockets", "epoll_wait/tx", 2, Better::Lower),
+    column("registrations of sockets", "epoll_ctl/tx", 3, Better::Lower),
+    column("waits for locks, and wake-ups of those", "futex/tx", 3, Better::Lower),
 ];
 
 /// The place of the throughput among them.
@@ -62,8 +91,6 @@ pub(crate) struct Pgbench {
 pub(crate) enum Script {
     /// One read by primary key (-S).
     Select,
-    /// The same from a file: then pgbench asks the server nothing else.
-    SelectOnly,
     /// One read by primary key, by a client that connects for each (-C).
     SelectAndConnect,
     /// A read that nobody has ever sent.
@@ -75,25 +102,29 @@ pub(crate) enum Script {
 impl Pgbench {
     /// Runs it; the error says what went wrong in words.
     pub(crate) fn measure(self, setup: &Setup, front: &Front) -> Round {
-        self.try_measure(setup, front).map_err(|error| error.to_string())?
+        self.observe(setup, front, &[INSTRUCTIONS])?.figures(front.kind)
     }
 
-    fn try_measure(self, setup: &Setup, front: &Front) -> std::io::Result<Round> {
-        let logs = tempfile::tempdir_in(setup.scratch())?;
-        let mut pgbench = self.command(setup, front)?;
-        pgbench.args(["--time", &self.length.as_secs().to_string()]);
-        pgbench.arg("--log").arg("--log-prefix").arg(logs.path().join("log"));
-        pgbench.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let pgbench = pgbench.spawn()?;
-        let (output, samples) = watched(front, pgbench.id(), || pgbench.wait_with_output());
-        if let Err(why) = check(&output?) {
-            return Ok(Err(why));
-        }
-        Ok(evaluate(&read_logs(logs.path())?, &samples, front.kind))
+    fn observe(self, setup: &Setup, front: &Front, events: &[&str]) -> Result<Observed, String> {
+        let run = || -> std::io::Result<_> {
+            let logs = tempfile::tempdir_in(setup.scratch())?;
+            let mut pgbench = self.command(setup, front)?;
+            pgbench.args(["--time", &self.length.as_secs().to_string()]);
+            pgbench.arg("--log").arg("--log-prefix").arg(logs.path().join("log"));
+            pgbench.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+            let pgbench = pgbench.spawn()?;
+            let pid = pgbench.id();
+            let wait = || pgbench.wait_with_output();
+            let (output, observed) = observed(setup, front, (pid, events), wait);
+            Ok((output?, Observed { transactions: read_logs(logs.path())?, ..observed }))
+        };
+        let (output, observed) = run().map_err(|error| error.to_string())?;
+        check(&output)?;
+        Ok(observed)
     }
 
     /// What all runs have in common.
-    pub(crate) fn command(self, setup: &Setup, front: &Front) -> std::io::Result<Command> {
+    fn command(self, setup: &Setup, front: &Front) -> std::io::Result<Command> {
         let mut pgbench = setup.pgbench();
         let threads = self.clients.min(2);
         let address = front.address();
@@ -106,11 +137,6 @@ impl Pgbench {
             Script::Select => drop(pgbench.arg("--select-only")),
             Script::SelectAndConnect => drop(pgbench.args(["--select-only", "--connect"])),
             Script::Write => drop(pgbench.arg("--skip-some-updates")),
-            Script::SelectOnly => {
-                let text = "\\set aid random(1, 200000)\n\
-                    SELECT abalance FROM pgbench_accounts WHERE aid = :aid;\n";
-                pgbench.arg("--file").arg(file(setup, "select.sql", text)?);
-            }
             Script::NewStatement => {
                 let text = "\\set n random(1, 1000000000)\n\
                     SELECT abalance AS a:n FROM pgbench_accounts WHERE aid = 1;\n";
@@ -136,28 +162,54 @@ fn file(setup: &Setup, name: &str, text: &str) -> std::io::Result<PathBuf> {
 
 impl Load {
     /// Runs it; the error says what went wrong in words.
-    pub(crate) fn measure(self, front: &Front) -> Round {
-        let (transactions, samples) =
-            watched(front, std::process::id(), || self.run(front.address()));
+    pub(crate) fn measure(self, setup: &Setup, front: &Front) -> Round {
+        self.observe(setup, front, &[INSTRUCTIONS])?.figures(front.kind)
+    }
+
+    /// The same, but for counts.
+    pub(crate) fn count(self, setup: &Setup, front: &Front) -> Round {
+        self.observe(setup, front, &EVENTS)?.counts()
+    }
+
+    fn observe(self, setup: &Setup, front: &Front, events: &[&str]) -> Result<Observed, String> {
+        let run = || self.run(front.address());
+        let (transactions, observed) = observed(setup, front, (std::process::id(), events), run);
         let transactions = transactions.map_err(|error| error.to_string())?;
-        evaluate(&transactions, &samples, front.kind)
+        Ok(Observed { transactions, ..observed })
     }
 }
 
-/// Does something, and looks at all processes meanwhile.
-fn watched<T>(front: &Front, load: u32, run: impl FnOnce() -> T) -> (T, Vec<Sample>) {
+/// All that is known of a run.
+#[derive(Debug)]
+struct Observed {
+    transactions: Vec<Transaction>,
+    samples: Vec<Sample>,
+    counters: Counters,
+}
+
+/// Does something, and looks at all processes meanwhile: at those that are part of it, and at the load that it is.
+fn observed<T>(
+    setup: &Setup,
+    front: &Front,
+    (load, events): (u32, &[&str]),
+    run: impl FnOnce() -> T,
+) -> (T, Observed) {
     let watched = Watched { pooler: front.pid(), servers: front.config.nodes.pids.clone(), load };
+    // Of Pgpool-II it would see but one of many processes.
+    let counted = front.pid().filter(|_| front.kind != Kind::Pgpool);
+    let counters = Counters::start(counted, events, setup.scratch());
     let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
+    let (outcome, samples) = std::thread::scope(|scope| {
         let looking = scope.spawn(|| watched.watch(&done));
         let outcome = run();
         done.store(true, Ordering::Relaxed);
         (outcome, looking.join().unwrap_or_default())
-    })
+    });
+    (outcome, Observed { transactions: Vec::new(), samples, counters: counters.stop() })
 }
 
 /// A run counts only if every client got through to the end.
-pub(crate) fn check(output: &Output) -> Result<(), String> {
+fn check(output: &Output) -> Result<(), String> {
     let errors = String::from_utf8_lossy(&output.stderr);
     match errors.lines().find(|line| line.contains("error") || line.contains("aborted")) {
         Some(line) => Err(line.to_owned()),
@@ -185,41 +237,60 @@ fn parse(line: &str) -> Option<Transaction> {
     Some(Transaction { begun: ended.saturating_sub(latency), ended })
 }
 
-/// What happened between two samples, so that CPU time and transactions belong together.
-fn evaluate(transactions: &[Transaction], samples: &[Sample], kind: Kind) -> Round {
-    figures(transactions, samples, kind).ok_or_else(|| "the run was too short".to_owned())
-}
+impl Observed {
+    /// The two samples between which everything runs as it does in the long run.
+    fn span(&self) -> Option<(&Sample, &Sample)> {
+        let begin = self.transactions.iter().map(|one| one.ended).min()? + WARM_UP;
+        let end = self.transactions.iter().map(|one| one.begun).max()?.checked_sub(COOL_DOWN)?;
+        let first = self.samples.iter().find(|sample| sample.at >= begin)?;
+        let last = self.samples.iter().rev().find(|sample| sample.at <= end)?;
+        (first.at < last.at).then_some((first, last))
+    }
 
-fn figures(
-    transactions: &[Transaction],
-    samples: &[Sample],
-    kind: Kind,
-) -> Option<Vec<Option<f64>>> {
-    let begin = transactions.iter().map(|one| one.ended).min()? + WARM_UP;
-    let end = transactions.iter().map(|one| one.begun).max()?.checked_sub(COOL_DOWN)?;
-    let first = samples.iter().find(|sample| sample.at >= begin)?;
-    let last = samples.iter().rev().find(|sample| sample.at <= end)?;
-    let span = first.at..last.at;
-    let count = transactions.iter().filter(|one| span.contains(&one.ended)).count() as f64;
-    // By when they began: one that nobody answers before the end counts with all that it has waited.
-    let mut latencies: Vec<f64> = transactions
-        .iter()
-        .filter(|one| span.contains(&one.begun))
-        .map(|one| one.ended.saturating_sub(one.begun) as f64 / 1000.0)
-        .collect();
-    latencies.sort_by(f64::total_cmp);
-    let seconds = last.at.checked_sub(first.at)? as f64 / 1e6;
-    let has_pooler = |figure: f64| (kind != Kind::Direct).then_some(figure / count);
-    let latency = |share: f64| quantile(&latencies, share);
-    Some(vec![
-        has_pooler(last.pooler.total - first.pooler.total),
-        has_pooler(last.pooler.user - first.pooler.user),
-        Some((last.servers.total - first.servers.total) / count),
-        Some((last.load.total - first.load.total) / count),
-        Some(count / seconds),
-        latency(0.5),
-        latency(0.99),
-        latency(0.999),
-        latency(1.0),
-    ])
+    /// Transactions that ended between two samples: what CPU time and counts belong to.
+    fn ended(&self, first: &Sample, last: &Sample) -> f64 {
+        let span = first.at..last.at;
+        self.transactions.iter().filter(|one| span.contains(&one.ended)).count() as f64
+    }
+
+    /// Of those that began between them, how long they took, in milliseconds, the shortest first. One that nobody answers
+    /// before the end counts with all that it has waited.
+    fn latencies(&self, first: &Sample, last: &Sample) -> Vec<f64> {
+        let span = first.at..last.at;
+        let begun = self.transactions.iter().filter(|one| span.contains(&one.begun));
+        let mut latencies: Vec<f64> =
+            begun.map(|one| one.ended.saturating_sub(one.begun) as f64 / 1000.0).collect();
+        latencies.sort_by(f64::total_cmp);
+        latencies
+    }
+
+    /// In the order of [`COLUMNS`].
+    fn figures(&self, kind: Kind) -> Round {
+        let (first, last) = self.span().ok_or("the run was too short")?;
+        let count = self.ended(first, last);
+        let seconds = last.at.saturating_sub(first.at) as f64 / 1e6;
+        let latencies = self.latencies(first, last);
+        let has_pooler = |figure: f64| (kind != Kind::Direct).then_some(figure / count);
+        let latency = |share: f64| quantile(&latencies, share);
+        Ok(vec![
+            has_pooler(last.pooler.total - first.pooler.total),
+            has_pooler(last.pooler.user - first.pooler.user),
+            Some((last.servers.total - first.servers.total) / count),
+            Some((last.load.total - first.load.total) / count),
+            Some(count / seconds),
+            latency(0.5),
+            latency(0.99),
+            latency(0.999),
+            latency(1.0),
+            self.counters.between(INSTRUCTIONS, first.at, last.at).map(|number| number / count),
+        ])
+    }
+
+    /// In the order of [`COUNTS`].
+    fn counts(&self) -> Round {
+        let (first, last) = self.span().ok_or("the run was too short")?;
+        let count = self.ended(first, last);
+        let each = |event: &&str| Some(self.counters.between(event, first.at, last.at)? / count);
+        Ok(EVENTS.iter().map(each).collect())
+    }
 }

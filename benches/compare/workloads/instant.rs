@@ -1,7 +1,6 @@
 //! Servers that answer at once: what the pooler itself can do, what it costs, and what a second thread brings.
 
 use std::error::Error;
-use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -11,16 +10,13 @@ use crate::PATIENCE;
 use crate::configuration::{Config, Entrance, Nodes};
 use crate::front::{Front, Kind};
 use crate::load::{Load, Pace, Statement};
-use crate::options::{Plan, Protocol};
-use crate::run::{self, COLUMNS, Pgbench, Script};
+use crate::options::Plan;
+use crate::run::{self, COLUMNS, COUNTS};
 use crate::setup::Setup;
 use crate::table::{Better, Column, Round, Table};
 
-/// Clients of the runs in which instructions and system calls are counted.
+/// Clients of most runs.
 const CLIENTS: usize = 32;
-
-/// Transactions of each of them.
-const TRANSACTIONS: usize = 1000;
 
 /// Servers that answer at once, each a process of its own; killed when dropped.
 #[derive(Debug)]
@@ -76,8 +72,8 @@ fn await_listener(address: SocketAddr) -> Result<(), Box<dyn Error>> {
 pub(crate) fn measure(setup: &Setup, plan: &Plan) -> Result<Vec<Table>, Box<dyn Error>> {
     let servers = Servers::start()?;
     let mut tables = vec![as_fast_as_can_be(setup, plan, &servers)];
-    for protocol in [Protocol::Simple, Protocol::Extended, Protocol::Prepared] {
-        tables.push(count(setup, &servers, protocol));
+    for statement in [Statement::NewLiteral, Statement::Parsed, Statement::Prepared] {
+        tables.push(count(setup, plan, &servers, statement));
     }
     for (what, statement) in [("reads", Statement::NewLiteral), ("new statements", Statement::New)]
     {
@@ -86,7 +82,6 @@ pub(crate) fn measure(setup: &Setup, plan: &Plan) -> Result<Vec<Table>, Box<dyn 
     Ok(tables)
 }
 
-/// Many cheap transactions.
 fn as_fast_as_can_be(setup: &Setup, plan: &Plan, servers: &Servers) -> Table {
     let title = "reads by 32 clients of ours, servers that answer at once";
     println!("{title} ...");
@@ -96,7 +91,7 @@ fn as_fast_as_can_be(setup: &Setup, plan: &Plan, servers: &Servers) -> Table {
     let load = load(Statement::NewLiteral, 1, plan.run);
     for _ in 0..plan.rounds {
         for front in &fronts {
-            table.add(front.kind, load.measure(front));
+            table.add(front.kind, load.measure(setup, front));
         }
     }
     table
@@ -135,7 +130,7 @@ fn workers(
         .collect();
     let load = load(statement, 10, plan.run);
     for _ in 0..plan.rounds {
-        let rounds: Vec<Round> = fronts.iter().map(|front| load.measure(front)).collect();
+        let rounds: Vec<Round> = fronts.iter().map(|front| load.measure(setup, front)).collect();
         table.add(kind, gain(&rounds));
     }
     table
@@ -150,106 +145,65 @@ fn gain(rounds: &[Round]) -> Round {
     Ok(vec![Some(one), Some(two), Some(two / one), Some(figure(1, 0)? / figure(0, 0)?)])
 }
 
-const COUNTS: [Column; 6] = [
-    column("instructions in user space", "instr. user/tx", 0, Better::Lower),
-    column("instructions in the kernel", "instr. kernel/tx", 0, Better::Lower),
-    column("sends", "send+write/tx", 2, Better::Lower),
-    column("receives", "recv+read/tx", 2, Better::Lower),
-    column("waits", "epoll_wait/tx", 2, Better::Lower),
-    column("other system calls", "other calls/tx", 2, Better::Lower),
-];
-
 /// Instructions and system calls per transaction. They change with the load (the more wake-ups, the more of them), but by
 /// some 20 percent where times double.
-fn count(setup: &Setup, servers: &Servers, protocol: Protocol) -> Table {
-    let title =
-        format!("counted: pgbench -S, {protocol}, {CLIENTS} clients, servers that answer at once");
+fn count(setup: &Setup, plan: &Plan, servers: &Servers, statement: Statement) -> Table {
+    let what = match statement {
+        Statement::Parsed => "extended",
+        Statement::Prepared => "prepared",
+        _ => "simple",
+    };
+    let title = format!("counted: {what} reads by 32 clients of ours, servers that answer at once");
     println!("{title} ...");
     let mut table = Table::new(title, &COUNTS);
     let kinds = [Kind::Floor, Kind::SplitOff, Kind::SplitOn, Kind::PgBouncer];
-    let takes_part = |kind: &Kind| protocol != Protocol::Prepared || setup.keeps_statements(*kind);
+    let takes_part =
+        |kind: &Kind| statement != Statement::Prepared || setup.keeps_statements(*kind);
     let kinds: Vec<Kind> = kinds.into_iter().filter(takes_part).collect();
     for front in Front::start_all(setup, &kinds, &servers.config(1)) {
-        let run = Pgbench {
-            script: Script::SelectOnly,
-            protocol,
-            clients: CLIENTS,
-            length: Duration::ZERO,
-        };
-        let instructions = instructions(setup, &front, run).map_err(|why| table.notes.push(why));
-        let calls = calls(setup, &front, run).map_err(|why| table.notes.push(why));
-        let [user, kernel] = instructions.map_or([None; 2], |counts| counts.map(Some));
-        let [send, receive, wait, other] = calls.map_or([None; 4], |counts| counts.map(Some));
-        table.add(front.kind, Ok(vec![user, kernel, send, receive, wait, other]));
+        table.add(front.kind, load(statement, 1, plan.run).count(setup, &front));
     }
-    table.notes.dedup();
     table
 }
 
-/// Counts while pgbench runs a fixed number of transactions.
-fn instructions(setup: &Setup, front: &Front, run: Pgbench) -> Result<[f64; 2], String> {
-    let path = setup.scratch().join("perf.csv");
-    let pid = front.pid().ok_or("no process")?.to_string();
-    let mut perf = Command::new("perf");
-    perf.args(["stat", "-x,", "-e", "instructions:u,instructions:k", "-o"]).arg(&path);
-    perf.args(["-p", &pid, "--"]);
-    let pgbench = fixed(setup, front, run).map_err(|error| error.to_string())?;
-    perf.arg(pgbench.get_program()).args(pgbench.get_args());
-    for (name, value) in pgbench.get_envs() {
-        perf.envs(value.map(|value| (name, value)));
-    }
-    let output =
-        perf.output().map_err(|error| format!("instructions are not counted: perf: {error}"))?;
-    run::check(&output)?;
-    let text = fs::read_to_string(&path).map_err(|error| error.to_string())?;
-    let figure = |event: &str| -> Result<f64, String> {
-        let line = text.lines().find(|line| line.contains(event));
-        let number = line.and_then(|line| line.split(',').next()?.parse::<f64>().ok());
-        number.map(|number| number / (TRANSACTIONS * CLIENTS) as f64).ok_or_else(|| {
-            "instructions are not counted: the processor does not let perf".to_owned()
-        })
-    };
-    Ok([figure("instructions:u")?, figure("instructions:k")?])
-}
-
-/// System calls by sort, while strace looks; it slows everything down, and so makes for fewer of them.
-fn calls(setup: &Setup, front: &Front, run: Pgbench) -> Result<[f64; 4], String> {
-    let path = setup.scratch().join("strace");
-    let pid = front.pid().ok_or("no process")?.to_string();
-    let mut strace = Command::new("strace");
-    strace.args(["-c", "-f", "-o"]).arg(&path).args(["-p", &pid]);
-    strace.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut strace =
-        strace.spawn().map_err(|error| format!("system calls are not counted: strace: {error}"))?;
-    sleep(Duration::from_millis(300));
-    let output = fixed(setup, front, run).and_then(|mut pgbench| pgbench.output());
-    // It writes what it has counted when it is interrupted.
-    let _ = Command::new("kill").args(["-s", "INT", &strace.id().to_string()]).status();
-    let _ = strace.wait();
-    run::check(&output.map_err(|error| error.to_string())?)?;
-    let text = fs::read_to_string(&path).map_err(|error| error.to_string())?;
-    let mut sums = [0.0; 4];
-    for line in text.lines() {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let [_, _, _, count, .., name] = fields[..] else { continue };
-        let Ok(count) = count.parse::<f64>() else { continue };
-        let place = match name {
-            "total" => continue,
-            "sendto" | "sendmsg" | "write" | "writev" => 0,
-            "recvfrom" | "recvmsg" | "read" | "readv" => 1,
-            "epoll_wait" | "epoll_pwait" | "epoll_pwait2" => 2,
-            _ => 3,
+/// What grows with what: one thing more at a time.
+pub(crate) fn scale(setup: &Setup, plan: &Plan) -> Result<Vec<Table>, Box<dyn Error>> {
+    let servers = Servers::start()?;
+    let base = Scene { clients: 500, servers: 20, workers: 1, statement: Statement::OneOf(1) };
+    let mut scenes = Vec::new();
+    scenes.extend([20, 500, 5000, 9000].map(|clients| Scene { clients, ..base }));
+    scenes.extend([1, 200].map(|servers| Scene { servers, ..base }));
+    scenes.extend([2, 4].map(|workers| Scene { workers, ..base }));
+    scenes.extend(
+        [1000, 100_000].map(|number| Scene { statement: Statement::OneOf(number), ..base }),
+    );
+    scenes.push(Scene { statement: Statement::New, ..base });
+    let measure = |scene: Scene| {
+        let Scene { clients, servers: size, workers, statement } = scene;
+        let statements = match statement {
+            Statement::OneOf(count) => count.to_string(),
+            _ => "ever new".to_owned(),
         };
-        if let Some(sum) = sums.get_mut(place) {
-            *sum += count / (TRANSACTIONS * CLIENTS) as f64;
+        let title = format!(
+            "scale: {clients} clients, {size} servers, workers {workers}, statements {statements}"
+        );
+        println!("{title} ...");
+        let mut table = Table::new(title, &COUNTS);
+        let config = Config { servers: size, ..servers.config(workers) };
+        for front in Front::start_all(setup, &[Kind::SplitOff, Kind::SplitOn], &config) {
+            let load = Load { clients, ..load(statement, 1, plan.run) };
+            table.add(front.kind, load.count(setup, &front));
         }
-    }
-    Ok(sums)
+        table
+    };
+    Ok(scenes.into_iter().map(measure).collect())
 }
 
-/// pgbench with so many transactions.
-fn fixed(setup: &Setup, front: &Front, run: Pgbench) -> std::io::Result<Command> {
-    let mut pgbench = run.command(setup, front)?;
-    pgbench.args(["--transactions", &TRANSACTIONS.to_string()]);
-    Ok(pgbench)
+/// One point of the scale.
+#[derive(Clone, Copy, Debug)]
+struct Scene {
+    clients: usize,
+    servers: u32,
+    workers: u32,
+    statement: Statement,
 }

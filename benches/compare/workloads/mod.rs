@@ -34,5 +34,6 @@ pub(crate) fn measure(
         Section::Unique => unique::measure(setup, plan),
         Section::Outage => Ok(vec![runtime.block_on(outage::measure(setup, plan))?]),
         Section::Instant => instant::measure(setup, plan),
+        Section::Scale => instant::scale(setup, plan),
     }
 }

@@ -141,7 +141,7 @@ pub(crate) fn crowd(setup: &Setup, plan: &Plan) -> Vec<Table> {
             length: plan.run + Duration::from_millis(u64::try_from(clients / 4).unwrap_or(0)),
         };
         let title = format!("reads by {clients} clients of ours on {SERVERS} servers");
-        rotate(title, &fronts, plan, |front| load.measure(front))
+        rotate(title, &fronts, plan, |front| load.measure(setup, front))
     };
     numbers.into_iter().map(measure).collect()
 }
@@ -157,12 +157,13 @@ pub(crate) fn open(setup: &Setup, plan: &Plan) -> Table {
         length: plan.run,
     };
     println!("the most that can be done ...");
-    let rate = |front: &Front| closed.measure(front).ok()?.get(THROUGHPUT).copied().flatten();
+    let rate =
+        |front: &Front| closed.measure(setup, front).ok()?.get(THROUGHPUT).copied().flatten();
     let most = fronts.iter().filter_map(rate).fold(f64::INFINITY, f64::min);
     let offered = 0.7 * if most.is_finite() { most } else { 1000.0 };
     let load = Load { pace: Pace::Open(offered), ..closed };
     let title = format!(
         "open loop: {offered:.0} reads a second by 200 clients of ours (70 % of what the slowest can do), {SERVERS} servers"
     );
-    rotate(title, &fronts, plan, |front| load.measure(front))
+    rotate(title, &fronts, plan, |front| load.measure(setup, front))
 }
