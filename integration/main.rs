@@ -14,6 +14,7 @@ mod consistency;
 mod corpus;
 mod demo;
 mod demo_program;
+mod differential;
 mod doors;
 mod drivers;
 mod fixture;

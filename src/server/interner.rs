@@ -6,7 +6,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 
 use crate::server::statements::{Background, Reuse, Statement, StatementId};
-use crate::sql::{LiveCatalog, Verdict};
+use crate::sql::{Effects, LiveCatalog, Verdict};
 
 /// All statements that clients of one worker use, so that equal ones are kept once.
 ///
@@ -20,6 +20,12 @@ pub struct Interner {
     hasher: foldhash::quality::RandomState,
     ids: Arc<std::sync::atomic::AtomicU64>,
 }
+
+/// What depends on a cursor or a statement that the session has: it is never another client's, nor its own twice.
+///
+/// PostgreSQL remembers the columns that a FETCH had when it was parsed. To describe it when its cursor has gone brings
+/// the whole server down: `FetchStatementTargetList` in `src/backend/tcop/pquery.c` follows a null pointer.
+const TIED: Effects = Effects::EXECUTES.union(Effects::FETCHES);
 
 impl Interner {
     /// Room for `limit` statements in each generation; `ids` is shared by all workers.
@@ -80,6 +86,9 @@ impl Interner {
             Some(known) => Arc::new(known.renewed(edition, classify(query))),
             None => {
                 let verdict = classify(query);
+                if verdict.effects.intersects(TIED) {
+                    return new(None, verdict, Reuse::Never);
+                }
                 new(Some(background), verdict, Reuse::of(query, verdict))
             }
         };
@@ -107,7 +116,7 @@ impl Interner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sql::{Catalog, Class, Effects, Tables};
+    use crate::sql::{Catalog, Class, Tables};
 
     #[test]
     fn a_statement_keeps_its_identity_when_its_verdict_may_change() {
@@ -130,6 +139,19 @@ mod tests {
         assert_eq!((renewed.id, renewed.verdict.fingerprint), (first.id, 3));
         let elsewhere = LiveCatalog::new(Catalog::builtin(), 9);
         assert_ne!(interner.intern(text, (&elsewhere, here), |_| verdict(4)).id, first.id);
+    }
+
+    #[test]
+    fn what_depends_on_a_cursor_or_a_statement_is_nobody_elses() {
+        let mut interner = Interner::new(8, Arc::default());
+        let (catalog, background) = (LiveCatalog::default(), Background::default());
+        for effects in [Effects::FETCHES, Effects::EXECUTES, Effects::empty()] {
+            let tables = Tables::NONE;
+            let verdict = Verdict { class: Class::Read, effects, fingerprint: 0, tables };
+            let mut intern =
+                || interner.intern((b"a", b""), (&catalog, Some(&background)), |_| verdict).id;
+            assert_eq!(intern() == intern(), effects.is_empty());
+        }
     }
 
     #[test]

@@ -137,7 +137,8 @@ impl ServerNameText {
 struct Prepared {
     name: ServerName,
     used: u64,
-    state: State,
+    /// How many Parse messages of it have not been answered. The last one is that of `name`.
+    on_the_way: u32,
     since: Mono,
 }
 
@@ -154,15 +155,6 @@ pub enum Offer {
 
 /// How many texts are remembered as having been parsed once.
 const REMEMBERED: usize = 512;
-
-/// Where a statement stands on a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Parse is on its way.
-    Preparing,
-    /// ParseComplete has come back.
-    Prepared,
-}
 
 /// The statements of one server.
 #[derive(Debug, Default)]
@@ -190,12 +182,19 @@ impl Statements {
         })
     }
 
+    /// Whether the server has the statement for certain: no Parse of it can fail any more.
+    #[inline]
+    pub fn is_prepared(&self, id: StatementId) -> bool {
+        self.named.get(&id).is_some_and(|prepared| prepared.on_the_way == 0)
+    }
+
     /// Gives the statement a name for a Parse that is about to be sent. An older one is given up.
     pub fn prepare(&mut self, id: StatementId, now: Mono) -> ServerName {
         self.clock += 1;
         self.next = self.next.wrapping_add(1);
         let name = ServerName(self.next);
-        let prepared = Prepared { name, used: self.clock, state: State::Preparing, since: now };
+        let earlier = self.named.get(&id).map_or(0, |prepared| prepared.on_the_way);
+        let prepared = Prepared { name, used: self.clock, on_the_way: earlier + 1, since: now };
         self.give_up(id);
         self.named.insert(id, prepared);
         name
@@ -212,6 +211,10 @@ impl Statements {
     /// `for_long` ago is parsed again, so that what changes behind our back does not go unnoticed for longer.
     pub fn offer(&mut self, id: StatementId, now: Mono, for_long: Duration) -> Offer {
         if let Some(known) = self.named.get(&id) {
+            if known.on_the_way > 0 {
+                // It may fail yet, and what is sent now may be beyond the next Sync.
+                return Offer::New;
+            }
             let is_recent = now.saturating_since(known.since) <= for_long;
             return if is_recent { Offer::Known } else { Offer::Wanted };
         }
@@ -233,14 +236,19 @@ impl Statements {
     /// ParseComplete has come back.
     pub fn confirm(&mut self, id: StatementId) {
         if let Some(prepared) = self.named.get_mut(&id) {
-            prepared.state = State::Prepared;
+            prepared.on_the_way = prepared.on_the_way.saturating_sub(1);
         }
     }
 
     /// The Parse failed or was skipped: the server does not have the statement.
     pub fn forget(&mut self, id: StatementId) {
-        if self.named.get(&id).is_some_and(|prepared| prepared.state == State::Preparing) {
-            self.named.remove(&id);
+        let Some(prepared) = self.named.get_mut(&id) else { return };
+        match prepared.on_the_way {
+            0 => {}
+            1 => {
+                self.named.remove(&id);
+            }
+            _ => prepared.on_the_way -= 1,
         }
     }
 
@@ -343,6 +351,7 @@ mod tests {
         assert_eq!(statements.offer(id(1), at(0), second), Offer::New, "it was forgotten");
         assert_eq!(statements.offer(id(1), at(9), second), Offer::Wanted);
         let old = statements.prepare(id(1), at(9));
+        statements.confirm(id(1));
         assert_eq!(statements.offer(id(1), at(10), second), Offer::Known);
         assert_eq!(statements.offer(id(1), at(11), second), Offer::Wanted);
         assert_ne!(statements.prepare(id(1), at(11)), old);
@@ -360,6 +369,24 @@ mod tests {
         statements.confirm(id(1));
         statements.forget(id(1));
         assert_eq!(statements.name(id(1)), Some(name));
+    }
+
+    #[test]
+    fn of_several_on_the_way_the_last_decides() {
+        let mut statements = Statements::default();
+        statements.prepare(id(1), Mono::ZERO);
+        let second = statements.prepare(id(1), Mono::ZERO);
+        assert!(!statements.is_prepared(id(1)));
+        assert_eq!(statements.offer(id(1), Mono::ZERO, Duration::MAX), Offer::New);
+        statements.forget(id(1));
+        statements.confirm(id(1));
+        assert!(statements.is_prepared(id(1)));
+        assert_eq!(statements.name(id(1)), Some(second));
+        statements.prepare(id(1), Mono::ZERO);
+        statements.prepare(id(1), Mono::ZERO);
+        statements.confirm(id(1));
+        statements.forget(id(1));
+        assert_eq!(statements.name(id(1)), None);
     }
 
     #[test]

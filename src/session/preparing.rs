@@ -37,7 +37,7 @@ impl Requests<'_> {
             return;
         }
         self.names.expect(parse.name, Some(statement));
-        if self.link.server.statements.name(id).is_some() && !self.link.machine.may_be_failed() {
+        if self.link.server.statements.is_prepared(id) && !self.link.machine.may_be_failed() {
             self.link.machine.sent(Owed::synthesize(Request::Parse).with(Change::Names));
             return;
         }

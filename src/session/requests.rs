@@ -18,7 +18,7 @@ use crate::session::machine::{Change, Owed, Request};
 use crate::session::names::Names;
 use crate::session::ours::Circumstances;
 use crate::session::parameters::Parameters;
-use crate::session::pins::Pins;
+use crate::session::pins::{Pins, Stains};
 use crate::session::portals::Portals;
 use crate::session::survey::{Command, Surveyed, command};
 use crate::session::worker::Worker;
@@ -129,6 +129,10 @@ impl Requests<'_> {
             FrontendTag::FLUSH => out.pass(range.0, range.1),
             FrontendTag::FUNCTION_CALL => {
                 self.note_write(Tables::ALL);
+                if !self.link.machine.at_boundary() {
+                    // PostgreSQL 18 says that the transaction of such a batch is over, and leaves it open.
+                    self.link.stains |= Stains::FOREVER;
+                }
                 self.forward(Request::FunctionCall, range, out);
             }
             FrontendTag::COPY_DATA => {

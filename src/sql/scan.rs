@@ -101,6 +101,10 @@ impl<'a> Watch<'a> {
         } else if is_keyword(token, "into") && !follows(&["insert", "merge"]) {
             let is_query = !starts_with(&["insert", "merge", "import"]);
             if is_query { Effects::DDL } else { Effects::empty() }
+        } else if is_keyword(token, "pg_settings") && !starts_with(&["explain", "select", "table"])
+        {
+            // UPDATE of this view sets parameters.
+            Effects::OPAQUE
         } else if token.text.get(..7).is_some_and(|part| part.eq_ignore_ascii_case(b"pg_temp")) {
             Effects::TEMP
         } else {

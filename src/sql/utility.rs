@@ -116,7 +116,8 @@ fn session(keyword: &[u8], cursor: &mut Cursor<'_>) -> Option<(Class, Effects)> 
         b"unlisten" => Effects::UNLISTENS,
         b"load" => Effects::LOADS,
         b"close" => Effects::RELEASES,
-        b"declare" | b"fetch" | b"move" => Effects::WRITES,
+        b"declare" => Effects::WRITES,
+        b"fetch" | b"move" => Effects::FETCHES | Effects::WRITES,
         _ => return None,
     };
     Some((Class::Primary(Why::SessionState), effects))

@@ -157,6 +157,8 @@ bitflags! {
         const PREPARES = 1 << 4;
         /// EXECUTE at the SQL level, also inside EXPLAIN and CREATE TABLE AS.
         const EXECUTES = 1 << 5;
+        /// FETCH or MOVE.
+        const FETCHES = 1 << 24;
         /// LISTEN.
         const LISTENS = 1 << 6;
         /// UNLISTEN.
