@@ -28,6 +28,8 @@ scripted!(
     a_read_behind_one_that_runs_again_is_not_lost,
     without_a_replica_reads_fail_if_so_configured,
     a_replica_that_lags_gets_no_reads,
+    a_read_that_was_refused_as_a_write_is_not_tried_on_a_replica_again,
+    reads_without_a_replica_leave_room_on_the_primary,
     settings_go_to_the_replica_too;
     split a_read_runs_on_the_replica
 );
@@ -355,6 +357,46 @@ async fn a_replica_that_lags_gets_no_reads(delivery: Delivery) {
     stage.replica.as_ref().unwrap().position.set(2000);
     stage.replica_has_caught_up().await;
     run(&mut client, &mut replica, "select 2").await;
+}
+
+async fn a_read_that_was_refused_as_a_write_is_not_tried_on_a_replica_again(delivery: Delivery) {
+    let (_stage, mut client, mut primary, mut replica) = all(delivery).await;
+    client.send([query("select * from v where n = 1")]).await;
+    replica.expect([query("select * from v where n = 1")]).await;
+    replica.reply_last([error("25006"), idle()]).await;
+    primary.answer([query("select * from v where n = 1")], one_row("1")).await;
+    client.expect(one_row("1")).await;
+    // With another literal it is the same.
+    run(&mut client, &mut primary, "select * from v where n = 2").await;
+}
+
+async fn reads_without_a_replica_leave_room_on_the_primary(delivery: Delivery) {
+    let mut stage = Stage::replicated_with(delivery, |config| {
+        config.pool.default_pool_size = 2;
+        let routing = &mut config.databases.get_mut("app").unwrap().routing;
+        routing.max_lag = Duration::from_millis(200);
+    })
+    .await;
+    let (mut client, mut server) = stage.pair().await;
+    let (mut other, mut writer) = (stage.client().await, stage.client().await);
+    stage.primary.position.set(2000);
+    let cluster = stage.cluster();
+    let lags = || cluster.view().freshest() == pglagoon::clock::Mono::ZERO;
+    eventually("the replica lags", lags).await;
+    client.send([query("select 1")]).await;
+    server.expect([query("select 1")]).await;
+    // Half of two connections are for reads that a replica should have answered: this one waits.
+    other.send([query("select 2")]).await;
+    stage.settle(&mut writer).await;
+    // A write does not.
+    writer.send([query("insert into t values (1)")]).await;
+    let mut second = stage.primary.accept().await;
+    second.answer([query("insert into t values (1)")], one_row("x")).await;
+    writer.expect(one_row("x")).await;
+    server.reply(one_row("x")).await;
+    client.expect(one_row("x")).await;
+    server.answer([query("select 2")], one_row("x")).await;
+    other.expect(one_row("x")).await;
 }
 
 async fn settings_go_to_the_replica_too(delivery: Delivery) {

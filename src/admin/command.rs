@@ -105,6 +105,7 @@ pub(super) const COMMANDS: &[Command] = &[
     show("LISTS", &show::LISTS, "how many there are of everything"),
     show("NODES", &show::NODES, "PostgreSQL nodes: role, state, lag, freshness"),
     show("POOLS", &show::POOLS, "pools: clients, servers, waits"),
+    show("ROUTES", &show::ROUTES, "how many batches ran where they ran, by reason"),
     sockets("SERVERS", Side::Servers, &show::SERVERS, "server connections"),
     show("STATE", &show::STATE, "whether anything is paused"),
     show("STATS", &show::STATS, "what was done: totals, and averages over the last minute"),

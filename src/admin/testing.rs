@@ -69,8 +69,9 @@ impl Pooler for Sample {
                 pool_mode: "transaction",
                 totals: totals(),
                 clients: vec![("idle", 4), ("waiting", 1), ("active", 3)],
+                routes: vec![("read", 7), ("write", 9)],
+                learned: vec![(0xabc, 2)],
                 pools: vec![pool("db1:5432", "primary", 2, 1), pool("db2:5432", "replica", 1, 0)],
-                ..BackendOverview::default()
             }],
             ..Overview::default()
         }

@@ -22,6 +22,8 @@ pub(super) trait Codec<T> {
 pub(super) struct Count;
 /// A number of things, at least one.
 pub(super) struct CountAboveZero;
+/// From 1 to 100.
+pub(super) struct Percent;
 /// A number of things, 0 for no limit.
 pub(super) struct CountOrUnlimited;
 /// A size in bytes, at least one.
@@ -68,6 +70,20 @@ impl Codec<usize> for CountAboveZero {
             0 => Err("must be at least 1".to_owned()),
             count => Ok(count),
         }
+    }
+
+    fn show(value: &usize) -> Value {
+        Count::show(value)
+    }
+}
+
+impl Codec<usize> for Percent {
+    fn read(value: &Value) -> Result<usize, String> {
+        let percent = Count::read(value)?;
+        (1..=100)
+            .contains(&percent)
+            .then_some(percent)
+            .ok_or_else(|| "must be from 1 to 100".to_owned())
     }
 
     fn show(value: &usize) -> Value {

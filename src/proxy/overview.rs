@@ -114,6 +114,7 @@ fn backend(backend: &Backend, now: Mono) -> BackendOverview {
         pool_mode: backend.policy().mode.as_str(),
         totals,
         routes: Reason::ALL.iter().copied().map(Reason::as_str).zip(totals.routes).collect(),
+        learned: backend.learned.list(),
         clients: Activity::ALL.map(|activity| (activity.as_str(), clients(activity))).to_vec(),
         pools: pools(backend, now),
     }

@@ -45,6 +45,8 @@ reasons! {
     ReadLagging = "read_lagging",
     /// No replica is configured, or none is up.
     NoReplica = "no_replica",
+    /// A replica has refused such a read as a write.
+    Learned = "learned",
     /// `read_write_split` is off.
     SplitOff = "split_off",
     /// A transaction that was not begun read-only.

@@ -39,6 +39,9 @@ impl Session {
     ) -> Result<(), Trouble> {
         self.follow()?;
         let route = self.route(batch, patience, now);
+        if self.awaits_share(route, now) {
+            return Ok(());
+        }
         let node = match route.target {
             Target::Primary if self.primary_is_none() => return Err(Trouble::NoPrimary),
             Target::Primary => NodeId::PRIMARY,
@@ -205,6 +208,7 @@ impl Session {
         self.client.set_activity(Activity::Active, now, self.busy_deadline(now, now));
         self.detour = Detour::None;
         self.arrived = Mono::ZERO;
+        self.leave_share(node);
     }
 
     /// Gives the server back, if nothing ties the session to it.
@@ -250,6 +254,7 @@ impl Session {
 
     /// The client has nothing to do with any server.
     pub(super) fn become_idle(&mut self, now: Mono) {
+        self.place = None;
         let idle = self.policy.timeouts.client_idle_timeout;
         let deadline = idle.map_or(Mono::MAX, |limit| now.plus(limit));
         self.client.set_activity(Activity::Idle, now, deadline);

@@ -15,7 +15,9 @@ use crate::route::Reason;
 use crate::server::{ConnectError, Target};
 use crate::session::clients::ServerId;
 use crate::session::hub::Hub;
+use crate::session::learned::Learned;
 use crate::session::link::Link;
+use crate::session::share::Share;
 use crate::session::welcome::Welcomes;
 use crate::session::writes::Writes;
 use crate::telemetry::Traffic;
@@ -29,6 +31,8 @@ pub struct Policy {
     pub routing: Routing,
     /// How many servers the pool of a node has.
     pub pool_size: u32,
+    /// How many of the primary's reads may use that belong on replicas.
+    pub share: Share,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// How large things may be.
@@ -62,6 +66,8 @@ pub struct Backend {
     pub(crate) welcomes: Mutex<Welcomes>,
     /// When the database was last written to, by anybody.
     pub(crate) writes: Arc<Writes>,
+    /// What replicas have refused.
+    pub(crate) learned: Learned,
     /// How old a server connection may get: looked at when one is opened.
     pub(crate) lifetime: Arc<Mutex<Option<Duration>>>,
     /// The channels that clients of the database listen on.
@@ -109,6 +115,7 @@ impl Backend {
             pools: parts.pools,
             welcomes: Mutex::default(),
             writes: parts.writes,
+            learned: Learned::default(),
             lifetime: parts.lifetime,
             hub: parts.hub,
             successor: OnceLock::new(),

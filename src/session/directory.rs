@@ -21,6 +21,7 @@ use crate::session::backend::{Backend, Parts, Policy};
 use crate::session::connect::Opening;
 use crate::session::hub::Hub;
 use crate::session::link::Link;
+use crate::session::share::Share;
 pub use crate::session::startup::Doors;
 use crate::session::writes::Writes;
 pub use service::UnknownDatabase;
@@ -360,6 +361,10 @@ fn policy(config: &Config, database: &Database, user: &User) -> Policy {
         plan_reuse: config.plan_reuse(database, user),
         routing: user.routing.over(&database.routing),
         pool_size: u32::try_from(config.pool_size(database, user).size).unwrap_or(u32::MAX),
+        share: Share::new(
+            database.routing.primary_read_share,
+            config.pool_size(database, user).size,
+        ),
         timeouts: config.timeouts.clone(),
         limits: config.limits.clone(),
         query_wait_timeout: config.pool.query_wait_timeout,

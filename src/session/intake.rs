@@ -90,7 +90,9 @@ impl Session {
                 (Phase::Detached, Skip::ToSync) => self.skip_to_sync(rest, cx)?,
                 (Phase::Detached, Skip::Nothing) => self.take_detached(rest, cx, now)?,
                 (Phase::Attached(_), _) => self.take_attached(rest, mixed, cx, now)?,
-                (Phase::Waiting(..) | Phase::WaitingFresh(_), _) => Used::Stop(0),
+                (Phase::Waiting(..) | Phase::WaitingFresh(_) | Phase::WaitingShare(_), _) => {
+                    Used::Stop(0)
+                }
             };
             match used {
                 Used::Bytes(count) => position += count,

@@ -249,7 +249,7 @@ impl Session {
         let is_idle = match &self.phase {
             Phase::Detached => !matches!(self.skip, Skip::ToSync | Skip::BytesToSync(_)),
             Phase::Attached(attached) => attached.lease.is_settled(),
-            Phase::Waiting(..) | Phase::WaitingFresh(_) => false,
+            Phase::Waiting(..) | Phase::WaitingFresh(_) | Phase::WaitingShare(_) => false,
         };
         let Some(listening) = &mut self.listening else { return Ok(Moved::No) };
         if !is_idle || !(self.to_client.is_empty() || listening.mailbox.has_lost()) {

@@ -27,6 +27,7 @@ mod fitting;
 pub mod hub;
 mod inquiry;
 mod intake;
+mod learned;
 mod leavings;
 mod link;
 mod listening;
@@ -48,6 +49,7 @@ mod replies;
 mod requests;
 pub mod respond;
 mod routing;
+mod share;
 mod startup;
 mod streaming;
 mod survey;
@@ -106,6 +108,10 @@ pub(crate) struct Session {
     /// What this client has read last, if that matters.
     seen: Option<Seen>,
     terms: Terms,
+    /// Its place among the reads that are on the primary for want of a replica.
+    place: Option<share::Place>,
+    /// The fingerprint of the read that was routed last; 0 if it was no read.
+    fingerprint: u64,
     /// When the batch came that waits for a fresh replica; [`Mono::ZERO`] if none does.
     arrived: Mono,
     /// Whether the batch that comes next may still wait for a fresh replica.
@@ -162,6 +168,8 @@ enum Phase {
     Waiting(Ticket<Box<Link>>, NodeId, Reason),
     /// It waits until a replica is fresh enough.
     WaitingFresh(WaitKey),
+    /// It waits for a place among the reads that are on the primary for want of a replica.
+    WaitingShare(share::Turn),
     /// It has one.
     Attached(Attached),
 }
@@ -284,6 +292,8 @@ impl Session {
             last_write: Mono::ZERO,
             seen: None,
             terms,
+            place: None,
+            fingerprint: 0,
             arrived: Mono::ZERO,
             patience: Patience::Left,
             detour: Detour::None,

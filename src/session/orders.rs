@@ -29,7 +29,10 @@ impl Session {
                 _ => Ok(Moved::No),
             },
             Summons::Cancel => {
-                if matches!(self.phase, Phase::Waiting(..) | Phase::WaitingFresh(_)) {
+                if matches!(
+                    self.phase,
+                    Phase::Waiting(..) | Phase::WaitingFresh(_) | Phase::WaitingShare(_)
+                ) {
                     self.refuse(&Trouble::Cancelled, cx, now)?;
                     self.pending = Pending::Look;
                 }
@@ -50,6 +53,12 @@ impl Session {
             (Phase::Waiting(..), _) => {
                 let limit = policy.query_wait_timeout.unwrap_or_default();
                 self.refuse(&Trouble::QueryWaitTimeout(limit), cx, now)?;
+                self.pending = Pending::Look;
+                return Ok(Moved::Yes);
+            }
+            (Phase::WaitingShare(_), _) => {
+                let limit = policy.query_wait_timeout.unwrap_or_default();
+                self.refuse(&Trouble::ShareTaken(limit), cx, now)?;
                 self.pending = Pending::Look;
                 return Ok(Moved::Yes);
             }

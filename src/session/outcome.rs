@@ -12,6 +12,7 @@ use crate::route::Seen;
 use crate::session::acquire::Moved;
 use crate::session::books::Books;
 use crate::session::clients::Activity;
+use crate::session::learned;
 use crate::session::link::Gate;
 use crate::session::listening::withhold;
 use crate::session::replies::{self, Carried, End, Replies};
@@ -61,9 +62,7 @@ impl Session {
         if (is_refused || seen.is_replicas_fault())
             && matches!(attached.replay, Replay::Recorded(_))
         {
-            let code = seen.error.map_or(SqlState::ADMIN_SHUTDOWN, |error| error.code);
-            tracing::debug!(code = code.as_str(), "running a read again on the primary");
-            self.replay(now);
+            self.replay_failed(seen, now);
             return Ok(Moved::Yes);
         }
         if is_refused {
@@ -171,6 +170,16 @@ impl Session {
             self.hold = Hold::Nothing;
             self.pending = Pending::Look;
         }
+    }
+
+    /// The same for what a replica has answered with an error.
+    fn replay_failed(&mut self, seen: replies::Seen, now: Mono) {
+        let code = seen.error.map_or(SqlState::ADMIN_SHUTDOWN, |error| error.code);
+        tracing::debug!(code = code.as_str(), "running a read again on the primary");
+        if learned::teaches(code) {
+            self.client.backend.learned.learn(self.fingerprint, self.edition, now);
+        }
+        self.replay(now);
     }
 
     /// Takes back what a replica could not do and has it done by the primary: the client has seen nothing.

@@ -96,6 +96,7 @@ impl Session {
                     moved = Moved::Yes;
                 }
             },
+            Phase::WaitingShare(_) => moved = moved.or(self.poll_share(cx)),
             Phase::WaitingFresh(ref key) => {
                 if let Poll::Ready(waited) = key.poll_fresh(cx) {
                     self.phase = Phase::Detached;
@@ -154,7 +155,9 @@ impl Session {
             _ if self.presence == Presence::Leaving => false,
             Phase::Detached => self.to_client.waiting() == 0,
             // So that a client that leaves or cancels is noticed; what comes is kept, within bounds.
-            Phase::Waiting(..) | Phase::WaitingFresh(_) => self.input.len() < SCRATCH_LEN,
+            Phase::Waiting(..) | Phase::WaitingFresh(_) | Phase::WaitingShare(_) => {
+                self.input.len() < SCRATCH_LEN
+            }
             Phase::Attached(attached) => {
                 attached.lease.to_server.is_empty()
                     && (self.hold == Hold::Nothing || self.input.len() < SCRATCH_LEN)
@@ -201,7 +204,10 @@ impl Session {
             self.count_received(count);
             self.input.extend_from_slice(scratch.read.get(..count).unwrap_or_default());
         }
-        if matches!(self.phase, Phase::Waiting(..) | Phase::WaitingFresh(_)) {
+        if matches!(
+            self.phase,
+            Phase::Waiting(..) | Phase::WaitingFresh(_) | Phase::WaitingShare(_)
+        ) {
             return Ok(Moved::Yes);
         }
         let input = std::mem::take(&mut self.input);
@@ -213,7 +219,7 @@ impl Session {
     /// Whether the client waits for a server with statements that a Terminate follows: it wants them run, and nothing
     /// else.
     fn has_said_goodbye(&self) -> bool {
-        matches!(self.phase, Phase::Waiting(..) | Phase::WaitingFresh(_))
+        matches!(self.phase, Phase::Waiting(..) | Phase::WaitingFresh(_) | Phase::WaitingShare(_))
             && self.input.ends_with(b"X\0\0\0\x04")
     }
 

@@ -25,6 +25,8 @@ pub(crate) enum Trouble {
     QueryWaitTimeout(Duration),
     /// No server can be had.
     NoServer(WaitError<ConnectError>),
+    /// Too many reads wait for the primary that belong on replicas.
+    ShareTaken(Duration),
     /// Every replica is too far behind, and reads may not go to the primary.
     NoReplica,
     /// The node that is configured as the primary is not one.
@@ -85,6 +87,13 @@ impl Trouble {
                 "Shorten long transactions, or raise pool_size or query_wait_timeout.",
             ),
             Self::NoServer(error) => no_server(error),
+            Self::ShareTaken(limit) => hinted(
+                SqlState::TOO_MANY_CONNECTIONS,
+                &format!(
+                    "no replica could answer this read, nor the primary within query_wait_timeout ({limit:?})"
+                ),
+                "Reads that belong on replicas may use routing.primary_read_share percent of the primary's connections.",
+            ),
             Self::NoReplica => hinted(
                 SqlState::CANNOT_CONNECT_NOW,
                 "no replica is fresh enough for this read",

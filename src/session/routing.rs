@@ -44,6 +44,10 @@ impl Session {
             return Route { target: Target::Primary, reason: Reason::PinnedSessionMode };
         }
         let class = self.terms.class_of(batch.class);
+        self.fingerprint = if class == Class::Read { batch.fingerprint } else { 0 };
+        if self.client.backend.learned.denies(self.fingerprint, self.edition, now) {
+            return Route { target: Target::Primary, reason: Reason::Learned };
+        }
         let is_read = matches!(class, Class::Read | Class::Begin(_));
         let required = if is_read { self.requirement(batch) } else { Requirement::NOTHING };
         let routing = &self.policy.routing;

@@ -157,6 +157,8 @@ pub struct BackendOverview {
     pub totals: Totals,
     /// Batches by the reason of their route.
     pub routes: Vec<(&'static str, u64)>,
+    /// Fingerprints of reads that replicas have refused, and how many went to the primary because of that.
+    pub learned: Vec<(u64, u64)>,
     /// Clients by what they are doing.
     pub clients: Vec<(&'static str, u64)>,
     /// Its pools in the order of the nodes.

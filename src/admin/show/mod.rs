@@ -6,6 +6,7 @@
 mod databases;
 mod nodes;
 mod pools;
+mod routes;
 mod sockets;
 mod stats;
 mod summary;
@@ -16,6 +17,7 @@ use std::time::Duration;
 pub(super) use self::databases::{DATABASES, USERS};
 pub(super) use self::nodes::NODES;
 pub(super) use self::pools::POOLS;
+pub(super) use self::routes::ROUTES;
 pub(super) use self::sockets::{CLIENTS, SERVERS};
 pub(super) use self::stats::{STATS, STATS_AVERAGES, STATS_TOTALS};
 pub(super) use self::summary::{CONFIG, HELP, LISTS, STATE, VERSION, help};

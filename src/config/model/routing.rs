@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::codec::{Inherited, Keyword, Switch, Text, Time, TimeAboveZero};
+use crate::config::codec::{Inherited, Keyword, Percent, Switch, Text, Time, TimeAboveZero};
 use crate::config::section::{keywords, section};
 
 section! {
@@ -38,6 +38,9 @@ section! {
         slow_start: Duration, Time, Duration::from_secs(10), Reload;
         /// What happens to a read that no replica can answer: "primary" (it runs there) or "error".
         no_replica: NoReplica, Keyword, NoReplica::Primary, Reload;
+        /// Percent of a pool's connections to the primary that reads may use at once which belong on replicas: while those
+        /// fail or lag, and for reads that a replica has failed. What comes beyond that waits; 100 means no limit.
+        primary_read_share: usize, Percent, 50, Reload;
         /// Whether replicas that were within `max_lag` when the primary was lost go on answering reads.
         stale_reads_without_primary: StaleReads, Switch, StaleReads::On, Reload;
         /// How long a replica that failed or lagged must be well before it gets reads again.
