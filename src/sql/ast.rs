@@ -16,7 +16,8 @@ use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 
 use super::catalog::Catalog;
-use super::forms::{is_grammar, is_plain, is_postgres, is_reserved, named_by_grammar};
+use super::forms::{froms, is_grammar, is_plain, is_postgres, is_reserved, named_by_grammar};
+use super::lexer::{self, Kind, Lexer};
 use super::translate::translate;
 use super::verdict::Why;
 
@@ -39,10 +40,11 @@ pub(super) fn walk(text: &str, catalog: &Catalog) -> Tree {
 fn parse_and_walk(text: &str, catalog: &Catalog) -> Tree {
     let translation = translate(text);
     let text = translation.as_deref().unwrap_or(text);
-    let mut walk = Walk { catalog, tree: Tree::default(), scopes: Vec::new() };
+    let mut walk = Walk { catalog, tree: Tree::default(), scopes: Vec::new(), clauses: 0 };
     match parse(text) {
         Some(query) => {
             let _: ControlFlow<()> = query.visit(&mut walk);
+            walk.require(walk.clauses == clauses(text));
         }
         None => walk.condemn(Why::Unparsed),
     }
@@ -57,10 +59,22 @@ fn parse(text: &str) -> Option<Box<Query>> {
     (parser.peek_token_ref().token == Token::EOF).then_some(query)
 }
 
+/// How many words of a text name relations, or stand in expressions that [`froms`] knows. If the tree
+/// has fewer, the parser took one for a name, and with it hid the relations behind it.
+fn clauses(text: &str) -> usize {
+    let tokens = Lexer::new(text.as_bytes()).map_while(Result::ok);
+    let is_clause = |token: &lexer::Token<'_>| {
+        token.kind == Kind::Word && matches!(token.text, b"from" | b"join")
+    };
+    tokens.filter(is_clause).count()
+}
+
 struct Walk<'c> {
     catalog: &'c Catalog,
     tree: Tree,
     scopes: Vec<Scope>,
+    /// The FROMs and JOINs seen.
+    clauses: usize,
 }
 
 /// The common table expressions of one WITH.
@@ -199,10 +213,15 @@ impl Visitor for Walk<'_> {
             self.condemn(Why::Ddl);
         }
         self.require(is_postgres(select));
+        self.clauses += usize::from(!select.from.is_empty());
+        self.clauses += select.from.iter().map(|from| from.joins.len()).sum::<usize>();
         ControlFlow::Continue(())
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        if let TableFactor::NestedJoin { table_with_joins, .. } = factor {
+            self.clauses += table_with_joins.joins.len();
+        }
         match factor {
             TableFactor::Table { name, alias, args, with_hints, version, partitions, .. } => {
                 self.require(with_hints.is_empty() && version.is_none() && partitions.is_empty());
@@ -234,6 +253,7 @@ impl Visitor for Walk<'_> {
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        self.clauses += froms(expr);
         match expr {
             Expr::Function(function) => self.call(function),
             Expr::Identifier(name) => self.require(!is_reserved(name)),

@@ -18,6 +18,20 @@ pub(super) const fn named_by_grammar(expr: &Expr) -> Option<&'static str> {
     })
 }
 
+/// How many words FROM an expression is written with, its parts left out.
+pub(super) const fn froms(expr: &Expr) -> usize {
+    let has_from = match expr {
+        Expr::Extract { .. }
+        | Expr::IsDistinctFrom(..)
+        | Expr::IsNotDistinctFrom(..)
+        | Expr::Overlay { .. } => true,
+        Expr::Substring { substring_from, special, .. } => substring_from.is_some() && !*special,
+        Expr::Trim { trim_what, .. } => trim_what.is_some(),
+        _ => false,
+    };
+    has_from as usize
+}
+
 /// Whether this is a form of expression that PostgreSQL has and that names no function.
 pub(super) const fn is_plain(expr: &Expr) -> bool {
     matches!(

@@ -148,10 +148,15 @@ impl Gate<'_> {
     }
 
     fn call(&mut self, token: &Token<'_>, window: &Window<'_>) {
-        // Sampling methods look like calls; behind a literal there is none.
-        if window.last.is_some_and(|last| last.kind == Kind::String)
-            || window.last_is(&[b"tablesample"]) && matches!(token.text, b"bernoulli" | b"system")
-        {
+        // Behind a literal there is no call.
+        if window.last.is_some_and(|last| last.kind == Kind::String) {
+            return;
+        }
+        // Sampling methods are functions of another kind.
+        if window.last_is(&[b"tablesample"]) {
+            if !matches!(token.text, b"bernoulli" | b"system") {
+                self.condemn(Why::UnknownFunction);
+            }
             return;
         }
         let Some(name) = name_of(token) else { return };

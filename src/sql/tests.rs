@@ -44,6 +44,9 @@ fn plain_queries_are_reads() {
         "select * from t tablesample bernoulli (10)",
         "select $1::int, a[1], (b).c from t where d = any($2) and exists (select 1)",
         "select a at time zone 'utc' from t group by grouping sets ((a), (b)), rollup (c)",
+        "select substring(a from 1), substring(a, 1), substr(a, 1), overlay(a placing b from 1), \
+         trim(a from b), trim(b), extract(day from c), d is not distinct from e from t join \
+         (u cross join v) on true natural left join w, x",
         "select array(select a from t), a like all (array['x']) from only t union table s.t",
         "select json_object('a' value b, 'c': d absent on null returning jsonb) from t",
         "select json_value(a, '$.b' passing c as d returning int default 0 on empty) from t",
@@ -195,6 +198,8 @@ fn writes_hide_nowhere() {
         ("select f(a) from t", Why::UnknownFunction),
         ("select 1 end from pg_class", Why::Unparsed),
         ("select interval from pg_class", Why::Unparsed),
+        ("select a collate from pg_class", Why::Unparsed),
+        ("select * from t tablesample int4range(1, 2)", Why::UnknownFunction),
         ("select a or from pg_class where b", Why::Unparsed),
         ("select a from t end select * from pg_class", Why::Unparsed),
         ("select * from f(1)", Why::UnknownFunction),
