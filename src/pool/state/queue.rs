@@ -10,7 +10,7 @@ use crate::pool::{Pooled, WaitError, WorkerId};
 ///
 /// Nobody is ever overtaken by more than this number of clients: whoever overtakes somebody, even one who is not
 /// the oldest, arrived at most this many places later.
-pub(in crate::pool) const LOCAL_WINDOW: u64 = 8;
+pub(in crate::pool) const LOCAL_WINDOW: u64 = 64;
 
 impl<C: Pooled> State<C> {
     /// What the ticket of `key` came to, if anything; else `waker` is kept.
