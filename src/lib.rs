@@ -75,6 +75,10 @@
 //! is later than the session's last write (whose time is read *after* ReadyForQuery) and not older than `max_lag`.
 //! All instants are read from one monotonic clock of this process ([`clock`]): no other machine's clock matters.
 //!
+//! Whatever the level of consistency, a read has one required instant (`session::terms`): the last write of its session,
+//! of its group or to its tables (`session::writes`), the moment it came (`strong`: the poll that answers it starts
+//! later), what a token stands for, or, unless the same replica serves it, what the session has read before.
+//!
 //! # The safety net
 //!
 //! An autocommit read on a replica that fails with what a replica alone may say (25006, recovery conflicts, 42P01 or
@@ -101,6 +105,7 @@
 //! | which statements may run on a replica | `sql::query`, `sql::functions`; their corpus in `src/sql/testdata` |
 //! | when a replica counts as fresh, or as usable | [`cluster::freshness`], [`cluster::health`] |
 //! | which replica a read gets | `route::balance` |
+//! | what a read must see | `session::terms`; its parameters: `session::ours` |
 //! | what keeps a client on its server | `session::pins` |
 //! | what a client is told when something fails | `session::respond` |
 //! | a key of the configuration | `config::model`: struct, default, file, documentation and SHOW CONFIG follow from it |
@@ -157,6 +162,17 @@
 //! * **The same text under other circumstances is another prepared statement** (`Background`), for named statements
 //!   too: literals and names are resolved when a text is parsed, so two clients with different `search_path`, `TimeZone`
 //!   or role must not share one.
+//! * **Parameters of ours (`pglagoon.*`) are kept among the session's parameters** and answered in their place among the
+//!   server's answers: so transactions, RESET and startup options treat them as any. What is wrong within a transaction
+//!   is reported by the server, by way of a DO that raises just that error, because the transaction has to fail there.
+//! * **A token is the primary's flush position, asked on the session's own connection,** not taken from a poll: exact, no
+//!   wait, and an error where there is no primary. It becomes the instant of the first poll that had come as far.
+//! * **A hint that is not understood sends its read to the primary:** it may have asked for more than a replica has.
+//! * **Of two replicas picked at random the one with less to do,** and not the one with least of all: poolers and workers
+//!   that all see the same one least busy bury it. Latency is an average of answers without errors, drawn back by the
+//!   monitor's polls, so that a node which was slow once is tried again.
+//! * **Second tries and reads without a replica share one bound** (`routing.primary_read_share`): a budget that turned
+//!   them into errors would show clients what the safety net is there to hide.
 //! * **serde is not used for the configuration:** it stops at the first error, and an operator must see all of them.
 //! * **The parser is checked, not trusted:** sqlparser takes reserved words for names (`SELECT a OR FROM t`) and stops at
 //!   the word END. So the tokens alone condemn, the tree must reach to the end, hold every FROM and JOIN of the text and
