@@ -4,11 +4,12 @@ CARGO ?= cargo
 # Where downloaded versions of PostgreSQL are kept; git ignores it.
 export PGLAGOON_LOCAL ?= $(CURDIR)/.local
 
-.PHONY: help demo test unit integration fetch check lint format doc bench micro instructions clean
+.PHONY: help demo test unit integration regress fetch check lint format doc bench micro instructions clean
 
 help:
 	@echo 'make demo         a throwaway primary, two streaming replicas and pgLagoon in front (ARGS="--lag 2s")'
 	@echo 'make test         every test; starts PostgreSQL 15 and 18 itself'
+	@echo 'make regress      the regression suite of PostgreSQL through pgLagoon (minutes)'
 	@echo 'make unit         the tests that need no PostgreSQL'
 	@echo 'make integration  the tests against real PostgreSQL'
 	@echo 'make check        format, lints and documentation, as the gate sees them'
@@ -28,6 +29,9 @@ unit:
 
 integration: fetch
 	$(CARGO) test --test integration
+
+regress: fetch
+	$(CARGO) test --test integration regress -- --ignored --nocapture
 
 # What the tests use is fetched first, so that a download is neither a failing nor a slow test.
 fetch:

@@ -30,6 +30,7 @@ mod pins;
 mod plans;
 mod pooler;
 mod programs;
+mod regress;
 mod roles;
 mod stop;
 mod streams;

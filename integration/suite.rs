@@ -21,7 +21,7 @@ pub(crate) fn statements() -> Option<Vec<String>> {
 }
 
 /// The directory of the suite.
-fn directory() -> Option<PathBuf> {
+pub(crate) fn directory() -> Option<PathBuf> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/regress.sh");
     let output = Command::new(script).arg("get").env("PGLAGOON_LOCAL", store()).output().unwrap();
     if !output.status.success() {

@@ -37,9 +37,19 @@ impl Refusal {
             Self::Startup(error) => return error.encode(out),
             Self::Trouble(trouble) => return trouble.encode(Severity::Fatal, out),
             Self::Server(fields) => {
-                // In the server's own words.
+                // In the server's own words. They were the answer to a SET, which it would have survived.
                 frame::write(out, BackendTag::ERROR_RESPONSE.0, |body| {
-                    body.extend_from_slice(fields);
+                    for field in fields.split(|byte| *byte == 0).filter(|field| !field.is_empty()) {
+                        match field.first() {
+                            Some(severity @ (b'S' | b'V')) => {
+                                body.push(*severity);
+                                body.extend_from_slice(b"FATAL");
+                            }
+                            _ => body.extend_from_slice(field),
+                        }
+                        body.push(0);
+                    }
+                    body.push(0);
                 });
                 return;
             }
@@ -57,5 +67,17 @@ impl Refusal {
         let report =
             Report { severity: Severity::Fatal, code, message: &message, detail: None, hint: None };
         report.encode(out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_refuses_at_log_in_is_fatal() {
+        let mut out = Vec::new();
+        Refusal::Server(b"SFEHLER\0VERROR\0C42704\0Mno\0\0".to_vec()).encode(&mut out);
+        assert_eq!(out, b"E\0\0\0\x1eSFATAL\0VFATAL\0C42704\0Mno\0\0");
     }
 }
