@@ -32,6 +32,7 @@ mod pooler;
 mod programs;
 mod regress;
 mod roles;
+mod sequences;
 mod stop;
 mod streams;
 mod suite;

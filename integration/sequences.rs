@@ -1,0 +1,81 @@
+//! Whatever a client sends in whatever order, nothing that writes is left to a replica: no sequence shows a client 25006
+//! that did not ask for read-only transactions itself, also where it vouches for what it does not know.
+
+use tokio_postgres::{Client, Error, error::SqlState};
+
+use crate::{
+    fixture::{client, on_each_version, unique},
+    pooler::shared_pooler,
+};
+
+on_each_version!(no_sequence_of_statements_meets_a_read_only_server);
+
+/// How many statements each client sends.
+const LENGTH: u32 = 300;
+
+/// What a client may send; `T` is its table, `F` a function that writes, `V` a view that calls it.
+const STATEMENTS: [&str; 22] = [
+    "SELECT count(*) FROM T",
+    "SELECT 1",
+    "INSERT INTO T DEFAULT VALUES",
+    "WITH x AS (INSERT INTO T DEFAULT VALUES RETURNING n) SELECT count(*) FROM x",
+    "SELECT F()",
+    "SELECT * FROM V",
+    "SELECT n FROM T ORDER BY n LIMIT 1 FOR UPDATE",
+    "SELECT nextval('T_n_seq')",
+    "EXPLAIN ANALYZE INSERT INTO T DEFAULT VALUES",
+    "BEGIN",
+    "START TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+    "COMMIT",
+    "ROLLBACK",
+    "SET pglagoon.route = 'replica'",
+    "RESET pglagoon.route",
+    "SET pglagoon.consistency = 'eventual'",
+    "/* pglagoon: replica */ SELECT F()",
+    "/* pglagoon: replica */ SELECT * FROM V",
+    "SELECT pg_current_xact_id() IS NULL",
+    "SELECT 1; INSERT INTO T DEFAULT VALUES",
+    "DISCARD ALL",
+    "CREATE TEMP TABLE IF NOT EXISTS mine (n int)",
+];
+
+async fn no_sequence_of_statements_meets_a_read_only_server(major: u16) {
+    let url = shared_pooler(major).await.url();
+    let clients = (0..8).map(async |_| {
+        let client = client(&url).await;
+        let table = unique("sequence");
+        let prepare = format!(
+            "CREATE TABLE {table} (n serial);
+             CREATE FUNCTION {table}_f() RETURNS int LANGUAGE sql AS 'INSERT INTO {table} DEFAULT VALUES RETURNING n';
+             CREATE VIEW {table}_v AS SELECT {table}_f() AS n"
+        );
+        client.batch_execute(&prepare).await.unwrap();
+        let mut sent = Vec::new();
+        for _ in 0..LENGTH {
+            let pick = usize::try_from(rand::random::<u32>()).unwrap() % STATEMENTS.len();
+            let sql = STATEMENTS[pick]
+                .replace("T_n_seq", &format!("{table}_n_seq"))
+                .replace("F()", &format!("{table}_f()"))
+                .replace(" V", &format!(" {table}_v"))
+                .replace(" T ", &format!(" {table} "));
+            let sql = sql.strip_suffix(" T").map_or(sql.clone(), |sql| format!("{sql} {table}"));
+            let outcome = send(&client, &sql).await;
+            sent.push(sql);
+            if let Err(error) = outcome {
+                let code = error.code().cloned();
+                assert_ne!(code, Some(SqlState::READ_ONLY_SQL_TRANSACTION), "{sent:#?}");
+                assert!(code.is_some(), "{error}: {sent:#?}");
+            }
+        }
+    });
+    futures_util::future::join_all(clients).await;
+}
+
+/// By simple query or by the extended protocol, which takes one statement.
+async fn send(client: &Client, sql: &str) -> Result<(), Error> {
+    if sql.contains(';') || rand::random() {
+        client.batch_execute(sql).await
+    } else {
+        client.execute(sql, &[]).await.map(drop)
+    }
+}
