@@ -48,7 +48,11 @@ pub enum Arrived {
 
 /// A client that has logged in.
 #[derive(Debug)]
-pub struct Newcomer(Session, Seat);
+pub struct Newcomer {
+    session: Session,
+    /// Given back when the client has gone.
+    _seat: Seat,
+}
 
 impl Newcomer {
     /// Serves the client until it leaves.
@@ -56,10 +60,9 @@ impl Newcomer {
     /// # Cancel safety
     ///
     /// Dropping the future drops the client.
-    pub async fn serve(self: Box<Self>) {
-        let Self(session, seat) = *self;
-        session.run().await;
-        drop(seat);
+    pub async fn serve(mut self: Box<Self>) {
+        // By reference: a future that owned the session would have room for it twice.
+        self.session.run().await;
     }
 }
 
@@ -150,7 +153,7 @@ impl Admitted {
                     (visitor.buffer, greeting),
                     settings,
                 );
-                Arrived::Client(Box::new(Newcomer(session, seat)))
+                Arrived::Client(Box::new(Newcomer { session, _seat: seat }))
             }
         }
     }

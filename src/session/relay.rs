@@ -29,8 +29,8 @@ impl Session {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future drops the session; its server, if it has one, is closed.
-    pub(crate) async fn run(mut self) {
+    /// Dropped with the session; its server, if it has one, is closed.
+    pub(crate) async fn run(&mut self) {
         // Its idle time counts from the log-in on.
         self.become_idle(self.worker.now());
         let ended = std::future::poll_fn(|cx| self.poll(cx)).await;
