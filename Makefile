@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Where downloaded versions of PostgreSQL are kept; git ignores it.
 export PGLAGOON_LOCAL ?= $(CURDIR)/.local
 
-.PHONY: help demo test unit integration regress fetch check lint format doc bench micro instructions clean
+.PHONY: help demo test unit integration regress torture fetch check lint format doc bench micro instructions clean
 
 help:
 	@echo 'make demo         a throwaway primary, two streaming replicas and pgLagoon in front (ARGS="--lag 2s")'
@@ -14,6 +14,7 @@ help:
 	@echo 'make integration  the tests against real PostgreSQL'
 	@echo 'make check        format, lints and documentation, as the gate sees them'
 	@echo 'make bench        side by side with PgBouncer and others on this machine (ARGS="--sections select")'
+	@echo 'make torture      200 clients that do everything at once, for a minute (SECONDS=, SEED=)'
 	@echo 'make micro        the steps of the hot path, one by one, timed'
 	@echo 'make instructions the same in instructions; fails if one has become dearer (ARGS=--update keeps the counts)'
 
@@ -56,6 +57,11 @@ format:
 
 bench:
 	$(CARGO) bench --bench compare -- $(ARGS)
+
+# For hours: make torture SECONDS=7200. The same clients again: SEED=...
+torture: fetch
+	TORTURE_SECONDS=$(or $(SECONDS),60) $(if $(SEED),TORTURE_SEED=$(SEED)) \
+		$(CARGO) test --test integration torture -- --nocapture --test-threads 1
 
 micro:
 	$(CARGO) bench --bench micro -- $(ARGS)

@@ -36,4 +36,5 @@ mod sequences;
 mod stop;
 mod streams;
 mod suite;
+mod torture;
 mod vanished;

@@ -13,7 +13,7 @@ use crate::route::{Patience, Reason, Target};
 use crate::session::backend::Standing;
 use crate::session::clients::{Activity, Cancelling, Summons};
 use crate::session::fitting::{bring_up_to_date, revived};
-use crate::session::link::{Link, Passing};
+use crate::session::link::{Gate, Link, Passing};
 use crate::session::pins::Pins;
 use crate::session::portals::Portals;
 use crate::session::respond::Trouble;
@@ -174,6 +174,7 @@ impl Session {
         let policy = &self.policy;
         let link = &mut *lease;
         link.passing = Passing::default();
+        link.gate = Gate::Open;
         link.watch = Watch::Off;
         bring_up_to_date(
             &self.worker,
@@ -218,6 +219,8 @@ impl Session {
         let limit = self.policy.limits.client_write_buffer;
         if !attached.lease.is_settled()
             || !attached.pins.is_empty()
+            // What it was got for waits: for its settings, or for the hub.
+            || attached.batches == Batches::None
             || matches!(self.client.cancelling.get(), Cancelling::Yes(_))
             || self.to_client.waiting() > limit
         {

@@ -279,7 +279,7 @@ impl Session {
             let taken = requests
                 .take(bytes, position, out)
                 .map_err(|error| Stop::Malformed(error.to_string()))?;
-            if attached.batches == Batches::None {
+            if attached.batches == Batches::None && taken != Taken::Wait {
                 attached.batches = Batches::Sent;
                 // What was known is known of the first frame alone.
                 requests.surveyed = Surveyed::Nothing;

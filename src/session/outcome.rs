@@ -44,6 +44,7 @@ impl Session {
             pins: &mut attached.pins,
             inquiry: &mut attached.inquiry,
             traffic,
+            from: attached.node,
             seen: replies::Seen::default(),
         };
         let taken = replies.take(bytes, &mut out);
@@ -105,12 +106,23 @@ impl Session {
             self.on_ready(now);
         }
         if seen.error.is_some_and(|error| error.end == End::Fatal) {
-            self.push_to_client(cx)?;
-            return Err(Ended::Dismissed);
+            return self.server_says_farewell(cx, now);
         }
         self.look_after_pins(cx);
         let _ = self.release_if_done(now);
         Ok(Moved::Yes)
+    }
+
+    /// The server has told that it closes the connection. What a primary says the client has been shown; a replica is
+    /// not worth a session.
+    fn server_says_farewell(&mut self, cx: &mut Context<'_>, now: Mono) -> Result<Moved, Ended> {
+        if let Phase::Attached(attached) = &self.phase
+            && attached.node != NodeId::PRIMARY
+        {
+            return self.server_has_gone(cx, now);
+        }
+        self.push_to_client(cx)?;
+        Err(Ended::Dismissed)
     }
 
     /// Notes how long a replica has taken for an answer that is no error: those are quick.

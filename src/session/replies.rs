@@ -1,5 +1,6 @@
 //! Server to client: what a server answers.
 
+use crate::cluster::NodeId;
 use crate::net::buffer::Gather;
 use crate::protocol::{
     BackendTag, ErrorFields, SqlState, TransactionStatus, backend, frame, frontend,
@@ -29,6 +30,8 @@ pub(super) struct Replies<'a> {
     pub(super) pins: &'a mut Pins,
     pub(super) inquiry: &'a mut Inquiry,
     pub(super) traffic: &'a Traffic,
+    /// The server's node: of a replica's farewell the client is told nothing.
+    pub(super) from: NodeId,
     /// What has been seen, for the session to act upon.
     pub(super) seen: Seen,
 }
@@ -164,6 +167,12 @@ impl Replies<'_> {
             let code = ErrorFields(body).code();
             self.seen.is_leaving |=
                 matches!(code, Some(SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN));
+        }
+        if tag == BackendTag::ERROR_RESPONSE
+            && self.from != NodeId::PRIMARY
+            && ErrorFields(body).is_fatal()
+        {
+            return Ok(OnBackend::Swallow);
         }
         let oldest = self.link.machine.oldest();
         let at_hand = self.link.machine.change_at_hand();
