@@ -9,6 +9,7 @@ on_each_version!(
     a_text_that_comes_again_is_planned_once,
     a_plan_follows_an_altered_table,
     a_plan_gives_way_to_a_table_that_is_found_first,
+    a_plan_that_others_have_made_stale_is_made_anew,
     a_plan_belongs_to_its_search_path,
     a_plan_does_not_see_through_temporary_tables,
     a_literal_that_means_the_moment_moves_on,
@@ -87,6 +88,30 @@ async fn a_plan_gives_way_to_a_table_that_is_found_first(major: u16) {
         assert_eq!(ask(&ours, "SELECT * FROM t").await, "near");
     }
     theirs.batch_execute(&format!("DROP SCHEMA {near}, {far} CASCADE")).await.unwrap();
+    pooler.check();
+}
+
+async fn a_plan_that_others_have_made_stale_is_made_anew(major: u16) {
+    let pooler = pooler(major).await;
+    let ours = client(&pooler.url()).await;
+    let direct = client(&shared_cluster(major).await.primary().url()).await;
+    let table = unique("stale");
+    direct.batch_execute(&format!("CREATE TABLE {table} AS SELECT 1 AS a")).await.unwrap();
+    let sql = format!("SELECT * FROM {table}");
+    for columns in 1..4 {
+        for _ in 0..3 {
+            assert_eq!(ours.query_typed(&sql, &[]).await.unwrap()[0].len(), columns);
+        }
+        let add = format!("ALTER TABLE {table} ADD column_{columns} int DEFAULT 1");
+        direct.batch_execute(&add).await.unwrap();
+    }
+    // In a transaction it is an error as it would be for a prepared statement, and the next is well.
+    ours.batch_execute("BEGIN").await.unwrap();
+    let error = ours.query_typed(&sql, &[]).await.unwrap_err();
+    assert_eq!(error.code(), Some(&tokio_postgres::error::SqlState::FEATURE_NOT_SUPPORTED));
+    ours.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(ours.query_typed(&sql, &[]).await.unwrap()[0].len(), 4);
+    direct.batch_execute(&format!("DROP TABLE {table}")).await.unwrap();
     pooler.check();
 }
 

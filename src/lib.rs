@@ -83,7 +83,7 @@
 //!
 //! An autocommit read on a replica that fails with what a replica alone may say (25006, recovery conflicts, 42P01 or
 //! 42703 just after DDL, 57P01, a lost connection, ...: SQLSTATE and the routine field, never the text; the list is
-//! `blame` in `session::replies`) is run once more on the primary, if the client has seen nothing of the answer.
+//! `session::blame`) is run once more on the primary, if the client has seen nothing of the answer.
 //!
 //! # Layers
 //!
@@ -172,6 +172,9 @@
 //!   session of ours has changed it, temporary objects. What others do to the catalog directly goes unnoticed for at most
 //!   `pool.plan_reuse` (PostgreSQL itself replans where a table that is used has changed). Each renewal begins with five
 //!   custom plans again, so that a generic plan that does not fit does not stay.
+//! * **A stale plan is repaired only for clients that learn the columns in the same batch** (Parse or Describe): one that
+//!   relies on columns that it was told of earlier would misread its rows. It gets PostgreSQL's error (0A000), which
+//!   drivers that cache descriptions wait for; the server's statement is given up in any case.
 //! * **The same text under other circumstances is another prepared statement** (`Background`), for named statements
 //!   too: literals and names are resolved when a text is parsed, so two clients with different `search_path`, `TimeZone`
 //!   or role must not share one.

@@ -16,7 +16,10 @@ scripted!(
     on_a_server_with_something_temporary_texts_are_parsed_again,
     in_a_failed_transaction_a_known_text_is_refused_like_any_other,
     a_parse_that_fails_the_second_time_leaves_nothing,
-    an_error_before_the_answer_skips_it;
+    an_error_before_the_answer_skips_it,
+    a_stale_plan_is_made_anew_and_nobody_notices,
+    a_client_that_relies_on_the_old_columns_is_told,
+    a_stale_plan_in_a_transaction_is_made_anew_for_the_next;
     split elided
 );
 
@@ -253,4 +256,65 @@ async fn an_error_before_the_answer_skips_it(delivery: Delivery) {
     server.expect([parse("pgl_2", "select nope"), bind("", "pgl_1"), sync()]).await;
     server.reply([error("42703"), idle()]).await;
     client.expect([error("42703"), idle()]).await;
+}
+
+fn stale() -> Frame {
+    report("ERROR", "0A000", "RevalidateCachedQuery")
+}
+
+async fn a_stale_plan_is_made_anew_and_nobody_notices(delivery: Delivery) {
+    let mut stage = stage(delivery).await;
+    let (mut client, mut server) = stage.pair().await;
+    learn(&mut client, &mut server, "select 1", "pgl_1").await;
+    client.send(run_unnamed("select 1")).await;
+    server.answer(run_named("pgl_1"), [stale(), idle()]).await;
+    let again = [&[close_statement("pgl_1"), parse("pgl_2", "select 1")], &run_named("pgl_2")[..]];
+    server.answer(again.concat(), [&[close_complete()], &parsed_and_ran()[..]].concat()).await;
+    client.expect(parsed_and_ran()).await;
+    // The same for a name of the client's, if it asks what the columns are.
+    client.send([parse("a", "select 1"), sync()]).await;
+    server.answer([sync()], [idle()]).await;
+    client.expect([parse_complete(), idle()]).await;
+    let run = |name| [bind("", name), describe_portal(""), execute(""), sync()];
+    let answer = [bind_complete(), columns(), row("1"), complete("SELECT 1"), idle()];
+    client.send(run("a")).await;
+    server.answer(run("pgl_2"), [stale(), idle()]).await;
+    let again = [&[close_statement("pgl_2"), parse("pgl_3", "select 1")], &run("pgl_3")[..]];
+    let reply = [&[close_complete(), parse_complete()], &answer[..]].concat();
+    server.answer(again.concat(), reply).await;
+    client.expect(answer).await;
+}
+
+async fn a_client_that_relies_on_the_old_columns_is_told(delivery: Delivery) {
+    let mut stage = stage(delivery).await;
+    let (mut client, mut server) = stage.pair().await;
+    client.send([parse("a", "select 1"), sync()]).await;
+    server.answer([parse("pgl_1", "select 1"), sync()], [parse_complete(), idle()]).await;
+    client.expect([parse_complete(), idle()]).await;
+    client.send(run_named("a")).await;
+    server.answer(run_named("pgl_1"), [stale(), idle()]).await;
+    client.expect([stale(), idle()]).await;
+    // Whoever parses it now gets what is true now.
+    client.send([parse("b", "select 1"), sync()]).await;
+    server.expect([close_statement("pgl_1"), parse("pgl_2", "select 1"), sync()]).await;
+    server.reply([close_complete(), parse_complete(), idle()]).await;
+    client.expect([parse_complete(), idle()]).await;
+}
+
+async fn a_stale_plan_in_a_transaction_is_made_anew_for_the_next(delivery: Delivery) {
+    let mut stage = stage(delivery).await;
+    let (mut client, mut server) = stage.pair().await;
+    learn(&mut client, &mut server, "select 1", "pgl_1").await;
+    ask(&mut client, &mut server, "begin", &[complete("BEGIN"), in_transaction()]).await;
+    client.send(run_unnamed("select 1")).await;
+    server.answer(run_named("pgl_1"), [stale(), failed()]).await;
+    client.expect([parse_complete(), stale(), failed()]).await;
+    client.send([query("rollback")]).await;
+    server.expect([close_statement("pgl_1"), query("rollback")]).await;
+    server.reply([close_complete(), complete("ROLLBACK"), idle()]).await;
+    client.expect([complete("ROLLBACK"), idle()]).await;
+    client.send(run_unnamed("select 1")).await;
+    let sent = [&[parse("pgl_2", "select 1")], &run_named("pgl_2")[..]].concat();
+    server.answer(sent, parsed_and_ran()).await;
+    client.expect(parsed_and_ran()).await;
 }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use crate::clock::Mono;
 use crate::cluster::{Cluster, NodeId};
 use crate::config::{Limits, PoolMode, Routing, Timeouts};
-use crate::pool::{Pool, Snapshot};
+use crate::pool::{Pool, Snapshot, WorkerId};
 use crate::route::Reason;
 use crate::server::{ConnectError, Target};
 use crate::session::clients::ServerId;
@@ -179,6 +179,14 @@ impl Backend {
             });
         }
         servers
+    }
+
+    /// Bytes go to a client of this worker.
+    #[inline]
+    pub(crate) fn count_sent(&self, worker: WorkerId, count: usize) {
+        if let Some(traffic) = self.traffic.get(usize::from(worker.0)) {
+            traffic.sent.add(u64::try_from(count).unwrap_or(0));
+        }
     }
 
     /// How many batches have been routed for `reason`.

@@ -20,7 +20,7 @@ impl Ledger for Books<'_> {
     #[inline]
     fn completed(&mut self, owed: Owed) {
         match owed.change {
-            Change::None => {}
+            Change::None | Change::Uses(_) => {}
             Change::Startup => drop(self.parameters.take_revoked()),
             Change::Names | Change::Unnamed => self.names.commit(),
             Change::Prepares(id) => self.statements.confirm(id),
@@ -75,7 +75,7 @@ impl Books<'_> {
             self.parameters.forget_answer();
         }
         match owed.change {
-            Change::None | Change::Startup => {}
+            Change::None | Change::Startup | Change::Uses(_) => {}
             Change::Names | Change::Unnamed => self.names.roll_back(),
             Change::Prepares(id) => self.statements.forget(id),
             Change::PreparesAndNames(id) | Change::PreparesUnnamed(id) => {

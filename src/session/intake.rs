@@ -178,6 +178,7 @@ impl Session {
         let mut out = Gather::new(bytes, mixed);
         self.explain_stay();
         self.renew_settings();
+        self.record_plans(bytes);
         let outcome = self.pass_requests(bytes, &mut out, now);
         self.answer_at_once();
         let (used, trouble) = match outcome {
@@ -185,11 +186,8 @@ impl Session {
             Err(passed) => (Used::Stop(0), Some(passed)),
         };
         let Phase::Attached(attached) = &mut self.phase else { return Ok(Used::Stop(0)) };
-        if let Replay::Recorded(record) = &mut attached.replay
-            && let Used::Bytes(count) | Used::Stop(count) = used
-        {
-            record.extend_from_slice(bytes.get(..count).unwrap_or_default());
-        }
+        let (Used::Bytes(count) | Used::Stop(count)) = used;
+        attached.replay.record(bytes.get(..count).unwrap_or_default());
         // What the server has to say about a failure comes by reading.
         if let Err(error) = attached.lease.send(out.bytes(), &self.worker.recycler, cx) {
             tracing::debug!(%error, "writing to the server failed");

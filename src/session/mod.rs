@@ -16,6 +16,7 @@
 
 mod acquire;
 pub mod backend;
+mod blame;
 mod books;
 pub mod cancel;
 mod channels;
@@ -45,6 +46,7 @@ mod portals;
 mod preparing;
 mod refusal;
 mod relay;
+mod repair;
 mod replies;
 mod requests;
 pub mod respond;

@@ -10,12 +10,13 @@ use crate::protocol::error_response::Severity;
 use crate::protocol::{SqlState, TransactionStatus, backend};
 use crate::route::Seen;
 use crate::session::acquire::Moved;
+use crate::session::blame::End;
 use crate::session::books::Books;
 use crate::session::clients::Activity;
 use crate::session::learned;
 use crate::session::link::Gate;
 use crate::session::listening::withhold;
-use crate::session::replies::{self, Carried, End, Replies};
+use crate::session::replies::{self, Carried, Replies};
 use crate::session::respond::Trouble;
 use crate::session::{
     Attached, Detour, Ended, Hold, Pending, Phase, Presence, Replay, Session, Wrote,
@@ -58,17 +59,10 @@ impl Session {
         };
         let rest = bytes.get(used..).unwrap_or_default();
         attached.lease.keep(rest, &mut self.worker.recycler.borrow_mut());
-        let is_refused = seen.settings == Carried::Refused;
-        // What a replica refuses to set it may not know yet, or it is about to leave.
-        if (is_refused || seen.is_replicas_fault())
-            && matches!(attached.replay, Replay::Recorded(_))
-        {
-            self.replay_failed(seen, now);
+        if self.try_again(seen, cx, now)? == Moved::Yes {
             return Ok(Moved::Yes);
         }
-        if is_refused {
-            return Err(self.dismiss(&Trouble::SettingsRefused, cx));
-        }
+        let Phase::Attached(attached) = &mut self.phase else { return Ok(Moved::No) };
         if seen.ready > 0 {
             if attached.wrote != Wrote::No && attached.node == NodeId::PRIMARY {
                 let at = self.parameters.commits().visible_at(self.worker.now());
@@ -81,7 +75,7 @@ impl Session {
         let listening = listening.filter(|_| attached.lease.machine.is_settled());
         let outgoing = withhold(listening, out.bytes(), &mut self.hold);
         if !outgoing.is_empty() {
-            traffic.sent.add(u64::try_from(outgoing.len()).unwrap_or(0));
+            self.client.backend.count_sent(self.worker.id, outgoing.len());
             if let Replay::Recorded(mut record) =
                 std::mem::replace(&mut attached.replay, Replay::Off)
             {
@@ -135,6 +129,30 @@ impl Session {
         {
             node.observe(now.saturating_since(attached.asked));
         }
+    }
+
+    /// Has what has failed run again if that may help, before the client sees anything of it.
+    #[inline]
+    fn try_again(
+        &mut self,
+        seen: replies::Seen,
+        cx: &mut Context<'_>,
+        now: Mono,
+    ) -> Result<Moved, Ended> {
+        let Phase::Attached(attached) = &self.phase else { return Ok(Moved::No) };
+        let is_refused = seen.settings == Carried::Refused;
+        // What a replica refuses to set it may not know yet, or it is about to leave.
+        if (is_refused || seen.is_replicas_fault())
+            && attached.node != NodeId::PRIMARY
+            && matches!(attached.replay, Replay::Recorded(_))
+        {
+            self.replay_failed(seen, now);
+            return Ok(Moved::Yes);
+        }
+        if is_refused {
+            return Err(self.dismiss(&Trouble::SettingsRefused, cx));
+        }
+        if seen.is_plan_stale() { Ok(self.repair()) } else { Ok(Moved::No) }
     }
 
     /// ReadyForQuery has been shown to the client.
@@ -197,16 +215,9 @@ impl Session {
     /// Takes back what a replica could not do and has it done by the primary: the client has seen nothing.
     pub(super) fn replay(&mut self, now: Mono) {
         // Its answer is still on its way: not worth waiting for.
-        let Some(mut record) = self.drop_server(now) else { return };
-        self.names.forget_parsed(&record);
-        record.extend_from_slice(&self.input);
-        std::mem::swap(&mut record, &mut self.input);
-        self.worker.recycler.borrow_mut().give(&mut record);
+        let Some(record) = self.drop_server(now) else { return };
         self.detour = Detour::Primary;
-        self.pending = Pending::Look;
-        if let Some(traffic) = self.client.backend.traffic.get(usize::from(self.worker.id.0)) {
-            traffic.replays.add(1);
-        }
+        self.take_back(record);
     }
 
     pub(super) fn server_has_gone(
@@ -215,6 +226,7 @@ impl Session {
         now: Mono,
     ) -> Result<Moved, Ended> {
         if let Phase::Attached(attached) = &self.phase
+            && attached.node != NodeId::PRIMARY
             && matches!(attached.replay, Replay::Recorded(_))
         {
             self.replay(now);

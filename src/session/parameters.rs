@@ -173,6 +173,11 @@ impl Parameters {
         self.pending.push_back(step);
     }
 
+    /// Whether the present transaction has changed nothing, and nothing on its way will.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.touched == Touched::No && self.pending.is_empty()
+    }
+
     /// Appends the SQL that gives a server the startup values that the last step on its way resets to: it knows
     /// others as its defaults.
     pub(crate) fn startup_sql(&self, out: &mut Vec<u8>) {

@@ -140,22 +140,23 @@ impl Requests<'_> {
                 return Readiness::Wait;
             }
         }
-        match self.resolve_bind(&bind, out) {
+        let (name, change) = self.resolve_bind(&bind, out);
+        match name {
             None => out.pass(range.0, range.1),
             Some(name) => {
                 frontend::bind(out.insert(), bind.portal, name.text().as_bytes(), bind.rest);
             }
         }
-        self.link.machine.sent(Owed::forward(Request::Bind));
+        self.link.machine.sent(Owed::forward(Request::Bind).with(change));
         Readiness::Ready
     }
 
-    /// What a Bind does, and the name that must stand in it; `None` if it is right as it is.
+    /// What a Bind does, the name that must stand in it (`None` if it is right as it is), and what it changes.
     pub(super) fn resolve_bind(
         &mut self,
         bind: &Bind<'_>,
         out: &mut Gather<'_>,
-    ) -> Option<ServerName> {
+    ) -> (Option<ServerName>, Change) {
         self.traffic.binds.add(1);
         let statement = self.names.get(bind.statement).map(Arc::clone);
         if let Some(statement) = &statement {
@@ -186,50 +187,52 @@ impl Requests<'_> {
             return;
         }
         let statement = self.names.get(named.name).map(Arc::clone);
-        match self.resolve(named.name, statement.as_ref(), out) {
+        let (name, change) = self.resolve(named.name, statement.as_ref(), out);
+        match name {
             None => out.pass(range.0, range.1),
             Some(name) => {
                 frontend::describe(out.insert(), Object::Statement, name.text().as_bytes());
             }
         }
-        self.link.machine.sent(Owed::forward(Request::DescribeStatement));
+        self.link.machine.sent(Owed::forward(Request::DescribeStatement).with(change));
     }
 
     /// Sees to it that the server has the statement that the client calls `name`, and returns the name under
-    /// which it does; `None` if the client's own name is right, or is to provoke the error that it deserves.
+    /// which it does; `None` if the client's own name is right, or is to provoke the error that it deserves. With it what
+    /// a request that names it changes.
     fn resolve(
         &mut self,
         name: &[u8],
         statement: Option<&Arc<Statement>>,
         out: &mut Gather<'_>,
-    ) -> Option<ServerName> {
+    ) -> (Option<ServerName>, Change) {
         let Some(statement) = statement else {
             if name.is_empty() && self.link.server.statements.unnamed().is_some() {
                 // The server's unnamed statement is somebody else's.
                 self.close_unnamed(out);
             }
-            return name.starts_with(OUR_PREFIX).then_some(ServerName::NOBODY);
+            return (name.starts_with(OUR_PREFIX).then_some(ServerName::NOBODY), Change::None);
         };
         let statements = &mut self.link.server.statements;
         if name.is_empty() && statements.unnamed() == Some(statement.id) {
-            return None;
+            return (None, Change::None);
         }
         if let Some(known) = statements.name(statement.id) {
-            return Some(known);
+            return (Some(known), Change::Uses(statement.id));
         }
         self.traffic.server_parses.add(1);
         if name.is_empty() {
             statements.set_unnamed(Some(statement.id));
             self.link.machine.sent(Owed::swallow(Request::Parse));
             frontend::parse(out.insert(), b"", &statement.query, &statement.types);
-            return None;
+            return (None, Change::None);
         }
         let prepared = statements.prepare(statement.id, self.now);
         let change = Change::Prepares(statement.id);
         self.link.machine.sent(Owed::swallow(Request::Parse).with(change));
         let text = prepared.text();
         frontend::parse(out.insert(), text.as_bytes(), &statement.query, &statement.types);
-        Some(prepared)
+        (Some(prepared), Change::Uses(statement.id))
     }
 
     pub(super) fn close(&mut self, named: Named<'_>, range: (usize, usize), out: &mut Gather<'_>) {

@@ -6,6 +6,7 @@ use crate::protocol::{
     BackendTag, ErrorFields, SqlState, TransactionStatus, backend, frame, frontend,
 };
 use crate::server::settings::same;
+use crate::session::blame::{Blame, End, ServerError, blame};
 use crate::session::books::Books;
 use crate::session::hub::listener::channel;
 use crate::session::inquiry::Inquiry;
@@ -60,39 +61,15 @@ pub(super) enum Carried {
 }
 
 impl Seen {
+    /// Whether what failed was a plan that the server keeps.
+    pub(super) fn is_plan_stale(&self) -> bool {
+        self.error.is_some_and(|error| error.blame == Blame::Plan)
+    }
+
     /// Whether another node might have answered otherwise.
     pub(super) fn is_replicas_fault(&self) -> bool {
         self.is_leaving || self.error.is_some_and(|error| error.blame == Blame::Replica)
     }
-}
-
-/// An ErrorResponse, as far as we judge it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ServerError {
-    /// Its SQLSTATE.
-    pub(super) code: SqlState,
-    /// What it means for a replica's answer.
-    pub(super) blame: Blame,
-    /// Whether the server leaves.
-    pub(super) end: End,
-}
-
-/// Whether only a replica answers so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Blame {
-    /// The primary might have answered otherwise.
-    Replica,
-    /// Any server would have answered so.
-    Statement,
-}
-
-/// Whether the connection survives an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// It goes on.
-    GoesOn,
-    /// FATAL: the server closes it.
-    Fatal,
 }
 
 impl Replies<'_> {
@@ -104,7 +81,6 @@ impl Replies<'_> {
     /// The server is out of step.
     pub(super) fn take(&mut self, bytes: &[u8], out: &mut Gather<'_>) -> Result<usize, Violation> {
         let mut position = 0;
-        self.drain(out);
         while position < bytes.len() {
             if self.link.passing.from_server > 0 {
                 position += self.pass_on(position, bytes.len() - position, out);
@@ -129,6 +105,10 @@ impl Replies<'_> {
             }
             let body = frame.map(frontend::body).unwrap_or_default();
             let available = header.size.min(rest.len());
+            if position == 0 {
+                // What is due before the first answer. Not sooner: if that is an error, the batch may run again.
+                self.drain(out);
+            }
             let shown = self.message(tag, body)?;
             if shown == OnBackend::Forward {
                 out.pass(position, position + available);
@@ -176,6 +156,11 @@ impl Replies<'_> {
         }
         let oldest = self.link.machine.oldest();
         let at_hand = self.link.machine.change_at_hand();
+        if let (BackendTag::ERROR_RESPONSE, Change::Uses(id)) = (tag, at_hand)
+            && self.seen.is_plan_stale()
+        {
+            self.link.server.statements.give_up(id);
+        }
         let shown = self.ask_machine(tag, body)?;
         if let Some(listening) = self.listening {
             let machine = &self.link.machine;
@@ -368,33 +353,4 @@ fn is_settable(name: &str) -> bool {
         "TimeZone",
     ]
     .contains(&name)
-}
-
-/// Whether an error may be the replica's fault. Matched by SQLSTATE and the routine that raised it, never by
-/// text (see the list in the crate docs, "The safety net").
-fn blame(code: SqlState, routine: &[u8]) -> Blame {
-    let is_replica = match code {
-        SqlState::READ_ONLY_TRANSACTION
-        | SqlState::ADMIN_SHUTDOWN
-        | SqlState::CRASH_SHUTDOWN
-        | SqlState::CANNOT_CONNECT_NOW
-        | SqlState::DEADLOCK_DETECTED
-        | SqlState::OBJECT_NOT_IN_STATE
-        // Recovery conflicts; a real serialization failure cannot happen to a lone read.
-        | SqlState::SERIALIZATION_FAILURE
-        // The replica has not replayed the DDL yet.
-        | SqlState::UNDEFINED_TABLE
-        | SqlState::UNDEFINED_COLUMN
-        | SqlState::UNDEFINED_FUNCTION
-        | SqlState::UNDEFINED_OBJECT => true,
-        SqlState::FEATURE_NOT_SUPPORTED => {
-            matches!(routine, b"get_relation_info" | b"call_bool_check_hook" | b"call_enum_check_hook")
-        }
-        SqlState::INTERNAL_ERROR => matches!(
-            routine,
-            b"GetNewObjectId" | b"GetNewTransactionId" | b"XLogBeginInsert" | b"AssignTransactionId"
-        ),
-        SqlState(code) => &code == b"3F000" || &code == b"57P04",
-    };
-    if is_replica { Blame::Replica } else { Blame::Statement }
 }

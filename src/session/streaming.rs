@@ -86,7 +86,8 @@ impl Requests<'_> {
         *self.replay = Replay::Off;
         let values_at = start + rest.len() - bind.rest.len();
         let missing = size - rest.len();
-        match self.resolve_bind(&bind, out) {
+        let (name, change) = self.resolve_bind(&bind, out);
+        match name {
             None => out.pass(start, start + rest.len()),
             Some(name) => {
                 let name = name.text();
@@ -101,7 +102,7 @@ impl Requests<'_> {
                 out.pass(values_at, values_at + bind.rest.len());
             }
         }
-        self.link.machine.sent(Owed::forward(Request::Bind));
+        self.link.machine.sent(Owed::forward(Request::Bind).with(change));
         self.link.passing.to_server = missing;
         Ok(Taken::Bytes(rest.len()))
     }

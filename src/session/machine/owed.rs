@@ -49,6 +49,8 @@ pub(crate) enum Change {
     /// Nothing that we keep.
     #[default]
     None,
+    /// Nothing; it runs or describes this statement of the server's.
+    Uses(StatementId),
     /// The server gets a statement of its own name.
     Prepares(StatementId),
     /// The client's name for a statement changes: the oldest entry of the session's list of such changes.

@@ -28,6 +28,25 @@ impl Machine {
         }
     }
 
+    /// After an error that has left no transaction: has its Sync, if that is all that is still to be answered, answered
+    /// to nobody. Returns whether that is so.
+    pub(crate) fn swallow_sync(&mut self) -> bool {
+        if self.status != TransactionStatus::Idle || !self.at_boundary() || self.is_in_doubt() {
+            return false;
+        }
+        match self.owed.len() {
+            0 => true,
+            1 => self.owed.front_mut().is_some_and(|owed| {
+                let is_sync = owed.request == Request::Sync;
+                if is_sync {
+                    owed.fate = Fate::Swallow;
+                }
+                is_sync
+            }),
+            _ => false,
+        }
+    }
+
     /// What the request that is being answered changes.
     pub(crate) fn change_at_hand(&self) -> Change {
         self.owed.front().map_or(Change::None, |owed| owed.change)
