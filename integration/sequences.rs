@@ -4,11 +4,14 @@
 use tokio_postgres::{Client, Error, error::SqlState};
 
 use crate::{
-    fixture::{client, on_each_version, unique},
+    fixture::{client, eventually, on_each_version, unique},
     pooler::shared_pooler,
 };
 
-on_each_version!(no_sequence_of_statements_meets_a_read_only_server);
+on_each_version!(
+    no_sequence_of_statements_meets_a_read_only_server,
+    what_would_pin_a_replica_fails_its_transaction_alone,
+);
 
 /// How many statements each client sends.
 const LENGTH: u32 = 300;
@@ -77,5 +80,31 @@ async fn send(client: &Client, sql: &str) -> Result<(), Error> {
         client.batch_execute(sql).await
     } else {
         client.execute(sql, &[]).await.map(drop)
+    }
+}
+
+async fn what_would_pin_a_replica_fails_its_transaction_alone(major: u16) {
+    let client = client(&shared_pooler(major).await.url()).await;
+    let begin = async || {
+        eventually("a replica to take the transaction", async || {
+            client.batch_execute("BEGIN READ ONLY").await.unwrap();
+            let row = client.query_one("SELECT pg_is_in_recovery()", &[]).await.unwrap();
+            if row.get::<_, bool>(0) {
+                return Some(());
+            }
+            client.batch_execute("COMMIT").await.unwrap();
+            None
+        })
+        .await;
+    };
+    for sql in ["SELECT pg_advisory_lock(1)", "DECLARE c CURSOR WITH HOLD FOR SELECT 1"] {
+        begin().await;
+        let simple = client.batch_execute(sql).await.unwrap_err();
+        assert_eq!(simple.code(), Some(&SqlState::FEATURE_NOT_SUPPORTED), "{sql}");
+        client.batch_execute("ROLLBACK").await.unwrap();
+        begin().await;
+        let extended = client.execute(sql, &[]).await.unwrap_err();
+        assert_eq!(extended.code(), Some(&SqlState::FEATURE_NOT_SUPPORTED), "{sql}");
+        client.batch_execute("ROLLBACK").await.unwrap();
     }
 }

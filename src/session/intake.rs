@@ -13,7 +13,6 @@ use crate::session::clients::Activity;
 use crate::session::fitting::{bring_up_to_date, make_room};
 use crate::session::link::Gate;
 use crate::session::ours::Circumstances;
-use crate::session::parameters::Commits;
 use crate::session::requests::{Requests, Taken};
 use crate::session::respond::Trouble;
 use crate::session::survey::{self, Batch, Knowledge, Survey, Surveyed};
@@ -254,11 +253,7 @@ impl Session {
             replay: &mut attached.replay,
             policy: &self.policy,
             schema: backend.cluster.schema(),
-            given: Circumstances {
-                cluster: &backend.cluster,
-                routing: &self.policy.routing,
-                commits: Commits::Flushed,
-            },
+            given: Circumstances::at(attached.node, &backend.cluster, &self.policy.routing),
             now,
         };
         let mut position = 0;

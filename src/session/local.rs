@@ -3,6 +3,7 @@
 use std::task::Context;
 
 use crate::clock::Mono;
+use crate::cluster::NodeId;
 use crate::protocol::error_response::Severity;
 use crate::protocol::frontend::{self, Named, Object};
 use crate::protocol::{BackendTag, FrontendTag, TransactionStatus, backend, frame};
@@ -55,6 +56,7 @@ impl Session {
             cluster: &self.client.backend.cluster,
             routing: &self.policy.routing,
             commits: self.parameters.commits(),
+            node: NodeId::PRIMARY,
         };
         let mut answer = Vec::new();
         match ask(text, &given) {

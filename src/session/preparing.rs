@@ -7,6 +7,7 @@ use crate::protocol::frontend::{self, Bind, Named, Object, Parse};
 use crate::server::statements::{Offer, Reuse, ServerName, Statement, StatementId};
 use crate::session::listening::Readiness;
 use crate::session::machine::{Change, Owed, Request};
+use crate::session::ours::not_on_replica;
 use crate::session::pins::Stains;
 use crate::session::requests::Requests;
 use crate::session::survey::Surveyed;
@@ -25,6 +26,12 @@ impl Requests<'_> {
             && self.names.get(parse.name).is_none_or(|_| parse.name.is_empty())
         {
             self.parse_ours(&parse, statement, out);
+            return;
+        }
+        if self.may_not_run_here(statement.verdict)
+            && (parse.name.is_empty() || self.names.get(parse.name).is_none())
+        {
+            self.parse_instead(parse.name, &not_on_replica(), out);
             return;
         }
         if parse.name.is_empty() {

@@ -16,7 +16,7 @@ use crate::session::link::Link;
 use crate::session::listening::{Listening, Readiness};
 use crate::session::machine::{Change, Owed, Request};
 use crate::session::names::Names;
-use crate::session::ours::Circumstances;
+use crate::session::ours::{Circumstances, not_on_replica};
 use crate::session::parameters::Parameters;
 use crate::session::pins::{Pins, Stains};
 use crate::session::portals::Portals;
@@ -185,6 +185,10 @@ impl Requests<'_> {
         }
         if self.prepare_to_listen(verdict.effects, text) == Readiness::Wait {
             return Readiness::Wait;
+        }
+        if self.may_not_run_here(verdict) {
+            self.query_instead(&not_on_replica(), out);
+            return Readiness::Ready;
         }
         if verdict.effects.contains(Effects::OURS) {
             self.query_ours(text, out);

@@ -1,6 +1,6 @@
 //! What a text about our parameters asks for.
 
-use crate::cluster::{Cluster, token};
+use crate::cluster::{Cluster, NodeId, token};
 use crate::config::Routing;
 use crate::protocol::{SqlState, TransactionStatus};
 use crate::server::settings::literal;
@@ -25,6 +25,15 @@ pub(in crate::session) struct Circumstances<'a> {
     pub(in crate::session) cluster: &'a Cluster,
     pub(in crate::session) routing: &'a Routing,
     pub(in crate::session) commits: Commits,
+    /// Where the client's server is.
+    pub(in crate::session) node: NodeId,
+}
+
+impl<'a> Circumstances<'a> {
+    /// Those of a client that has a server of `node`.
+    pub(in crate::session) fn at(node: NodeId, cluster: &'a Cluster, routing: &'a Routing) -> Self {
+        Self { cluster, routing, commits: Commits::Flushed, node }
+    }
 }
 
 /// What `text` asks for, one of whose statements names a parameter of ours.

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use crate::cluster::NodeId;
 use crate::net::buffer::Gather;
 use crate::protocol::TransactionStatus;
 use crate::protocol::frontend::{self, Bind, Object, Parse};
 use crate::server::statements::Statement;
 use crate::session::machine::{Change, Owed, Request};
 use crate::session::ours::{Answer, Ask, Circumstances, ask};
+use crate::session::pins::Pins;
 use crate::session::requests::Requests;
-use crate::sql::Effects;
+use crate::sql::{Effects, Verdict};
 
 /// Parameter types of a Parse without any.
 const NO_TYPES: &[u8] = &[0, 0];
@@ -20,14 +22,44 @@ impl Requests<'_> {
         ask(text, &given)
     }
 
+    /// Whether a statement would tie its client to a replica: it may be somebody else's the next moment.
+    #[inline]
+    pub(in crate::session) fn may_not_run_here(&self, verdict: Verdict) -> bool {
+        self.given.node != NodeId::PRIMARY && !Pins::of(verdict.effects).is_empty()
+    }
+
+    /// Has the server run `sql` in the place of a Query.
+    pub(in crate::session) fn query_instead(&mut self, sql: &[u8], out: &mut Gather<'_>) {
+        self.note(self.worker.classify(sql, self.catalog), sql);
+        self.link.machine.sent(Owed::forward(Request::Query));
+        frontend::query(out.insert(), sql);
+    }
+
+    /// Has the server parse `sql` in the place of what the client calls `name`.
+    pub(in crate::session) fn parse_instead(
+        &mut self,
+        name: &[u8],
+        sql: &[u8],
+        out: &mut Gather<'_>,
+    ) {
+        let statement = self.worker.intern((sql, NO_TYPES), (self.catalog, None));
+        let id = statement.id;
+        self.names.expect(name, Some(statement));
+        if name.is_empty() {
+            self.traffic.server_parses.add(1);
+            self.link.server.statements.set_unnamed(Some(id));
+            self.link.machine.sent(Owed::forward(Request::Parse).with(Change::Unnamed));
+            frontend::parse(out.insert(), b"", sql, NO_TYPES);
+        } else {
+            let parse = Parse { name, query: sql, types: NO_TYPES };
+            self.prepare(&parse, Change::PreparesAndNames(id), id, out);
+        }
+    }
+
     /// A Query.
     pub(in crate::session) fn query_ours(&mut self, text: &[u8], out: &mut Gather<'_>) {
         match self.ask(text).into_server(self.link.machine.status()) {
-            Ok(sql) => {
-                self.note(self.worker.classify(&sql, self.catalog), &sql);
-                self.link.machine.sent(Owed::forward(Request::Query));
-                frontend::query(out.insert(), &sql);
-            }
+            Ok(sql) => self.query_instead(&sql, out),
             Err((changes, answer)) => {
                 self.parameters.owe(changes, answer);
                 self.link.machine.sent(Owed::synthesize(Request::Ours));
@@ -43,18 +75,7 @@ impl Requests<'_> {
         out: &mut Gather<'_>,
     ) {
         if let Ok(sql) = self.ask(parse.query).into_server(self.link.machine.status()) {
-            let statement = self.worker.intern((&sql, NO_TYPES), (self.catalog, None));
-            let id = statement.id;
-            self.names.expect(parse.name, Some(statement));
-            if parse.name.is_empty() {
-                self.traffic.server_parses.add(1);
-                self.link.server.statements.set_unnamed(Some(id));
-                self.link.machine.sent(Owed::forward(Request::Parse).with(Change::Unnamed));
-                frontend::parse(out.insert(), b"", &sql, NO_TYPES);
-            } else {
-                let parse = Parse { name: parse.name, query: &sql, types: NO_TYPES };
-                self.prepare(&parse, Change::PreparesAndNames(id), id, out);
-            }
+            self.parse_instead(parse.name, &sql, out);
         } else {
             self.names.expect(parse.name, Some(statement));
             self.link.machine.sent(Owed::synthesize(Request::Parse).with(Change::Names));

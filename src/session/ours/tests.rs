@@ -11,7 +11,15 @@ use crate::session::parameters::{Commits, Parameters};
 fn ask_of(text: &str, commits: Commits) -> Ask {
     let cluster = testing::cluster(&[], Routing::default());
     let routing = Routing::default();
-    ask(text.as_bytes(), &Circumstances { cluster: &cluster, routing: &routing, commits })
+    ask(
+        text.as_bytes(),
+        &Circumstances {
+            cluster: &cluster,
+            routing: &routing,
+            commits,
+            node: crate::cluster::NodeId::PRIMARY,
+        },
+    )
 }
 
 fn fault(text: &str) -> (String, String) {
