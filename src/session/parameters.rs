@@ -8,6 +8,7 @@
 //! Everything is followed in the order in which the server has done it.
 
 mod changes;
+mod date_style;
 mod ours;
 mod savepoints;
 #[cfg(test)]

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use super::date_style::joined;
 use super::{Clarity, Commits, Parameters, SYNCHRONOUS_COMMIT, Touched};
 use crate::server::settings::{Settings, Value};
 use crate::sql::settings::{Action, Change, Scope};
+
+/// The parameter that is two in one.
+const DATE_STYLE: &str = "datestyle";
 
 impl Parameters {
     pub(super) fn make(&mut self, changes: Vec<Change>) {
@@ -57,12 +61,23 @@ impl Parameters {
         let value = self.defaults.get(name).cloned();
         if value.is_some() {
             self.revoked.push(name.into());
+            // Nothing of what there was stays.
+            self.change(name, None, scope);
         }
         self.change(name, value.as_ref(), scope);
     }
 
     pub(super) fn change(&mut self, name: &str, value: Option<&Value>, scope: Scope) {
         self.touched = Touched::Yes;
+        if let (DATE_STYLE, Some(new)) = (name, value) {
+            let current = joined(self.current.get(name), new);
+            let lasting = joined(self.lasting.get(name), new);
+            assign(&mut self.current, name, Some(&current));
+            if scope == Scope::Session {
+                assign(&mut self.lasting, name, Some(&lasting));
+            }
+            return self.share();
+        }
         assign(&mut self.current, name, value);
         if scope == Scope::Session {
             assign(&mut self.lasting, name, value);
