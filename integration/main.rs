@@ -8,6 +8,7 @@
 )]
 
 mod bank;
+mod catalog;
 mod classify;
 mod cluster;
 mod consistency;

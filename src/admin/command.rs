@@ -92,6 +92,7 @@ const fn ignored(verb: &'static str) -> Command {
 
 /// All commands.
 pub(super) const COMMANDS: &[Command] = &[
+    show("CATALOG", &show::CATALOG, "what is known of each database's functions and tables"),
     sockets("CLIENTS", Side::Clients, &show::CLIENTS, "clients and what they are doing"),
     show("CONFIG", &show::CONFIG, "every key with its value and default"),
     show("DATABASES", &show::DATABASES, "the configured databases"),

@@ -8,6 +8,7 @@
 //!
 //! This module knows nothing of statements, sessions or pools.
 
+pub mod catalog;
 pub mod freshness;
 pub mod health;
 mod lsn;
@@ -35,11 +36,12 @@ pub use self::token::{Reach, Token};
 pub use self::tracker::{Poll, Transition};
 pub use self::waiting::{WaitKey, Waited};
 
+use self::catalog::CatalogState;
 use self::tracker::Tracker;
 use self::waiting::{Arrival, Waiters};
 use crate::clock::{Clock, Mono};
 use crate::config::{Database, Routing};
-use crate::sql::{Catalog, LiveCatalog};
+use crate::sql::LiveCatalog;
 
 /// How often nodes are polled while a read waits for a replica to catch up.
 const WAITING_PAUSE: Duration = Duration::from_millis(1);
@@ -61,7 +63,7 @@ pub struct Cluster {
     hot_until: AtomicU64,
     tracker: Mutex<Tracker>,
     waiters: Mutex<Waiters>,
-    catalog: LiveCatalog,
+    catalog: CatalogState,
     /// Tells the monitor that a deadline was added which passes before all others.
     deadline_added: Notify,
     /// Counts what sessions have done to the catalog.
@@ -84,6 +86,7 @@ impl Cluster {
         for node in &nodes {
             node.compare_zone(&routing.zone);
         }
+        let catalog = CatalogState::new(&routing);
         let tracker = Tracker::new(nodes.iter().map(Node::role), routing);
         Self {
             database: name.into(),
@@ -94,7 +97,7 @@ impl Cluster {
             hot_until: AtomicU64::new(0),
             tracker: Mutex::new(tracker),
             waiters: Mutex::default(),
-            catalog: LiveCatalog::new(Catalog::builtin(), rand::random()),
+            catalog,
             deadline_added: Notify::new(),
             schema: AtomicU64::new(0),
         }
@@ -108,7 +111,17 @@ impl Cluster {
     /// What the names in the database's texts stand for.
     #[inline]
     pub fn catalog(&self) -> &LiveCatalog {
+        self.catalog.live()
+    }
+
+    /// How that is known.
+    pub fn catalog_state(&self) -> &CatalogState {
         &self.catalog
+    }
+
+    /// What `SHOW CATALOG` and the metrics show.
+    pub fn catalog_report(&self) -> catalog::CatalogReport {
+        self.catalog.report(self.clock.now())
     }
 
     /// All nodes, the primary first.
@@ -130,6 +143,7 @@ impl Cluster {
     /// A session has changed the catalog, or may have. To be called before its client learns of it.
     pub fn schema_changed(&self) {
         self.schema.fetch_add(1, Ordering::Release);
+        self.catalog.tell(catalog::News::Changed);
     }
 
     /// What routing may look at. Costs nothing.
@@ -218,6 +232,7 @@ impl Cluster {
     /// Applies other settings from now on.
     pub fn set_routing(&self, routing: &Routing) {
         self.compare_zones(routing);
+        self.catalog.set_routing(routing);
         let mut tracker = self.tracker.lock();
         tracker.set_routing(routing.clone());
         self.publish(&tracker);

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::auth::Credential;
 use crate::clock::Clock;
-use crate::cluster::Fault;
 use crate::cluster::probe::{Dial, PollError, WalSource};
-use crate::config::{Config, Database, NodeUrl};
+use crate::cluster::{Fault, catalog};
+use crate::config::{Config, Database, NodeUrl, Secret, ServerLogin};
 use crate::net::Stream;
 use crate::protocol::Version;
 use crate::server::{self, ConnectErrorKind, Endpoint, Target};
@@ -36,12 +36,46 @@ impl Dial for NodeDial {
                     | ConnectErrorKind::Tls
                     | ConnectErrorKind::Unreachable => Fault::Unreachable,
                 };
-                let cause = std::error::Error::source(&error)
-                    .map_or_else(String::new, |cause| format!(": {cause}"));
-                Err(PollError::new(fault, format!("{error}{cause}")))
+                Err(PollError::new(fault, describe(&error)))
             }
         }
     }
+}
+
+fn describe(error: &server::ConnectError) -> String {
+    let cause = std::error::Error::source(error);
+    format!("{error}{}", cause.map_or_else(String::new, |cause| format!(": {cause}")))
+}
+
+/// Reaches the primary for whoever reads the catalog.
+#[derive(Debug)]
+pub(super) struct CatalogDial {
+    endpoint: Arc<Endpoint>,
+    login: Result<(String, Secret), &'static str>,
+    database: String,
+}
+
+impl catalog::Dial for CatalogDial {
+    async fn dial(&mut self) -> Result<catalog::Access, String> {
+        let (user, password) = self.login.clone()?;
+        let stream = self.endpoint.open_for_driver().await.map_err(|error| describe(&error))?;
+        Ok(catalog::Access { stream, user, password, database: self.database.clone() })
+    }
+}
+
+/// What reaches the primary of `database` to read its catalog: as the monitor's user.
+pub(super) fn catalog(
+    config: &Config,
+    database: &Database,
+    endpoints: &[Arc<Endpoint>],
+) -> Option<CatalogDial> {
+    let node = &database.primary;
+    let login = login(config, database, node).map(|login| {
+        let password = login.password.map_or_else(|| Secret::new(""), Secret::clone);
+        (login.user.to_owned(), password)
+    });
+    let endpoint = Arc::clone(endpoints.first()?);
+    Some(CatalogDial { endpoint, login, database: node.dbname.clone() })
 }
 
 /// What polls each node of `database`, in the order of its nodes.
@@ -72,25 +106,33 @@ pub(super) fn listener(
 }
 
 /// As whom pgLagoon itself logs in: the monitor's own user, else the node's, else any configured one whose password is known.
+fn login<'a>(
+    config: &'a Config,
+    database: &'a Database,
+    node: &'a NodeUrl,
+) -> Result<ServerLogin<'a>, &'static str> {
+    database
+        .monitor_login(node)
+        .or_else(|| {
+            config.users.iter().find_map(|(name, user)| {
+                let password = Some(user.server_password()?);
+                Some(ServerLogin { user: name, password })
+            })
+        })
+        .or_else(|| {
+            let name = config.users.keys().next()?;
+            Some(ServerLogin { user: name, password: None })
+        })
+        .ok_or("no user is known to log in to the node with: set a user in the node's URL")
+}
+
 fn target(
     config: &Config,
     database: &Database,
     (node, endpoint): (&NodeUrl, &Arc<Endpoint>),
     application_name: &str,
 ) -> Result<Target, &'static str> {
-    let login = database
-        .monitor_login(node)
-        .or_else(|| {
-            config.users.iter().find_map(|(name, user)| {
-                let password = Some(user.server_password()?);
-                Some(crate::config::ServerLogin { user: name, password })
-            })
-        })
-        .or_else(|| {
-            let name = config.users.keys().next()?;
-            Some(crate::config::ServerLogin { user: name, password: None })
-        })
-        .ok_or("no user is known to log in to the node with: set a user in the node's URL")?;
+    let login = login(config, database, node)?;
     let password = login.password.map_or("", |password| password.expose());
     Ok(Target {
         endpoint: Arc::clone(endpoint),

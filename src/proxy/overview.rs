@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Mono;
+use crate::cluster::catalog::CatalogReport;
 use crate::cluster::{NodeReport, State};
 use crate::config::{Config, PoolMode, User};
 use crate::route::Reason;
@@ -12,8 +13,8 @@ use crate::session::clients::Activity;
 use crate::session::directory::{Directory, Prepared};
 use crate::telemetry::counter::Counter;
 use crate::telemetry::overview::{
-    BackendOverview, DatabaseOverview, NodeOverview, Overview, Phase, PoolOverview, PoolSettings,
-    Service, UserOverview,
+    BackendOverview, CatalogOverview, DatabaseOverview, NodeOverview, Overview, Phase,
+    PoolOverview, PoolSettings, Service, UserOverview,
 };
 use crate::telemetry::{Totals, WorkerStats};
 
@@ -67,6 +68,23 @@ fn database(name: String, prepared: &Prepared, config: &Config) -> DatabaseOverv
         max_client_connections: config.max_db_client_connections(database).unwrap_or(0),
         service: if prepared.is_paused() { Service::Paused } else { Service::Running },
         nodes: prepared.cluster.report().into_iter().map(node).collect(),
+        catalog: catalog(prepared.cluster.catalog_report()),
+    }
+}
+
+fn catalog(report: CatalogReport) -> CatalogOverview {
+    CatalogOverview {
+        version: report.version,
+        age: report.age,
+        took: report.took,
+        relations: report.census.relations,
+        primary_relations: report.census.primary_relations,
+        functions: report.census.functions,
+        primary_functions: report.census.primary_functions,
+        bytes: report.bytes,
+        loads: report.loads,
+        failures: report.failures,
+        trouble: if report.error.is_empty() { report.note.to_owned() } else { report.error },
     }
 }
 

@@ -8,10 +8,9 @@ use std::time::Duration;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::clock::Clock;
-use crate::cluster::monitor;
-use crate::cluster::{Cluster, probe::WalSource};
+use crate::cluster::{Cluster, catalog, monitor, probe::WalSource};
 use crate::config::{Changes, Config, Database};
-use crate::proxy::dial::NodeDial;
+use crate::proxy::dial::{CatalogDial, NodeDial};
 use crate::proxy::{Proxy, StartError, dial, endpoints};
 use crate::server::Target;
 use crate::session::directory::Prepared;
@@ -35,6 +34,7 @@ struct Unwatched {
     sources: Vec<WalSource<NodeDial>>,
     hub: Arc<Hub>,
     listener: Option<Target>,
+    catalog: Option<CatalogDial>,
 }
 
 /// The monitors of each database. They end with the set of tasks that they were put in.
@@ -74,18 +74,25 @@ impl Plan {
             .map(|node| endpoints::endpoint(config, node).map(Arc::new))
             .collect::<Result<Box<[_]>, _>>()?;
         let sources = dial::sources(config, database, &endpoints, clock);
+        let catalog = dial::catalog(config, database, &endpoints);
         let listener = dial::listener(config, database, &endpoints);
         let prepared = Prepared::new(database.clone(), Arc::clone(&cluster), endpoints, config);
         let hub = Arc::clone(&prepared.hub);
-        self.unwatched.push((name.to_owned(), Unwatched { cluster, sources, hub, listener }));
+        let unwatched = Unwatched { cluster, sources, hub, listener, catalog };
+        self.unwatched.push((name.to_owned(), unwatched));
         Ok(prepared)
     }
 
     /// Begins to watch the nodes that nobody watches. To be called on the control thread's runtime.
     pub(super) fn watch(&mut self, monitors: &mut Monitors, tasks: &mut JoinSet<()>) {
-        for (name, Unwatched { cluster, sources, hub, listener }) in self.unwatched.drain(..) {
+        for (name, Unwatched { cluster, sources, hub, listener, catalog }) in
+            self.unwatched.drain(..)
+        {
             let mut watchers = monitor::spawn(&cluster, sources);
             watchers.spawn(listener::listen(hub, listener));
+            if let Some(dial) = catalog {
+                watchers.spawn(catalog::keep(cluster, dial));
+            }
             let handle = tasks.spawn(async move { while watchers.join_next().await.is_some() {} });
             monitors.insert(name, handle);
         }

@@ -75,10 +75,18 @@ reasons! {
     TooLong = "too_long",
     /// It calls a function that writes or acts on its server.
     VolatileFunction = "volatile_function",
+    /// The configuration keeps a function or table of it on the primary.
+    Configured = "configured",
+    /// It reads a table that is not logged, which standbys do not have.
+    UnloggedTable = "unlogged_table",
     /// It calls a function of which nothing is known.
     UnknownFunction = "unknown_function",
     /// It reads a relation of which nothing is known.
     UnknownRelation = "unknown_relation",
+    /// It reads a foreign table.
+    ForeignTable = "foreign_table",
+    /// It reads a relation, and the database's catalog is not known yet.
+    CatalogNotLoaded = "catalog_not_loaded",
     /// It asks about the server itself.
     NodeLocal = "node_local",
     /// It reads system catalogs.
@@ -126,8 +134,12 @@ impl From<Why> for Reason {
             Why::Unparsed => Self::Unparsed,
             Why::TooLong => Self::TooLong,
             Why::VolatileFunction => Self::VolatileFunction,
+            Why::Configured => Self::Configured,
+            Why::UnloggedTable => Self::UnloggedTable,
             Why::UnknownFunction => Self::UnknownFunction,
             Why::UnknownRelation => Self::UnknownRelation,
+            Why::ForeignTable => Self::ForeignTable,
+            Why::CatalogNotLoaded => Self::CatalogNotLoaded,
             Why::NodeLocal => Self::NodeLocal,
             Why::SystemCatalog => Self::SystemCatalog,
             Why::Hint => Self::Hint,

@@ -62,6 +62,28 @@ impl Security {
 }
 
 impl Endpoint {
+    /// Connects for a driver that logs in by itself, so that a second attempt can only follow a failed handshake.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`].
+    pub async fn open_for_driver(&self) -> Result<Stream, ConnectError> {
+        let mode = self.tls.mode();
+        let first = match Security::first(&self.host, mode) {
+            Security::Plain if mode == ServerTlsMode::Allow => Security::TlsIfOffered,
+            first => first,
+        };
+        let opening = async {
+            match self.open(first).await {
+                Err(ConnectError::Tls(_)) if first == Security::TlsIfOffered => {
+                    self.open(Security::Plain).await
+                }
+                opened => opened,
+            }
+        };
+        timeout(self.timeout, opening).await.unwrap_or(Err(ConnectError::Timeout))
+    }
+
     /// Connects and agrees on TLS.
     pub(super) async fn open(&self, security: Security) -> Result<Stream, ConnectError> {
         let socket = match &self.host {

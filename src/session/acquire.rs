@@ -58,6 +58,7 @@ impl Session {
         };
         self.count_route(route.reason);
         self.explain(node, route.reason.as_str());
+        self.doubt_unknown(route.reason);
         match self.check_out(node, route.reason, now) {
             Ok(()) => Ok(()),
             Err(trouble) => {

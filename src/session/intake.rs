@@ -101,17 +101,6 @@ impl Session {
         Ok(position)
     }
 
-    /// What the client has prepared is judged anew when the catalog has changed.
-    #[inline]
-    fn follow_catalog(&mut self) {
-        let catalog = self.client.backend.cluster.catalog();
-        let edition = catalog.edition();
-        if self.edition != edition {
-            self.edition = edition;
-            self.names.renew(|old| self.worker.renew(old, catalog));
-        }
-    }
-
     /// The client has no server: what is it that it sends?
     pub(super) fn take_detached(
         &mut self,

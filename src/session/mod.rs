@@ -19,6 +19,7 @@ pub mod backend;
 mod blame;
 mod books;
 pub mod cancel;
+mod catalog;
 mod channels;
 mod cleaning;
 pub mod clients;

@@ -206,6 +206,7 @@ impl Session {
     fn replay_failed(&mut self, seen: replies::Seen, now: Mono) {
         let code = seen.error.map_or(SqlState::ADMIN_SHUTDOWN, |error| error.code);
         tracing::debug!(code = code.as_str(), "running a read again on the primary");
+        self.doubt_refused(seen.error);
         if learned::teaches(code) {
             self.client.backend.learned.learn(self.fingerprint, self.edition, now);
         }

@@ -122,7 +122,7 @@ impl Stains {
             Self::FOREVER
         } else if effects.intersects(UNTOLD) {
             Self::SESSION
-        } else if verdict.class == UNKNOWN {
+        } else if effects.contains(Effects::TRACES) || verdict.class == UNKNOWN {
             Self::FUNCTION
         } else {
             Self::empty()
@@ -178,6 +178,7 @@ mod tests {
         assert_eq!(of(Effects::LOADS, Why::Utility), Stains::FOREVER);
         assert_eq!(of(Effects::WRITES, Why::UnknownFunction), Stains::FUNCTION);
         assert_eq!(of(Effects::WRITES, Why::Write), Stains::empty());
+        assert_eq!(of(Effects::WRITES | Effects::TRACES, Why::Write), Stains::FUNCTION);
         assert_eq!(of(Effects::TEMP, Why::Ddl), Stains::SESSION);
         let both = of(Effects::SESSION_LOCK | Effects::LISTENS, Why::Locking);
         assert_eq!(both, Stains::LOCK | Stains::LISTEN);

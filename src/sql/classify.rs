@@ -5,6 +5,7 @@ use super::cursor::{Cursor, is_keyword};
 use super::hint::Hint;
 use super::lexer::{Kind, Token};
 use super::query;
+use super::reach::{Leaves, reach};
 use super::scan::{Statement, Statements};
 use super::settings;
 use super::tables::Tables;
@@ -44,6 +45,36 @@ impl Finding {
         };
         let effects = self.effects | other.effects | Effects::MULTI;
         Self { class, effects, tables: self.tables.union(other.tables) }
+    }
+
+    /// The finding about a statement whose names reach what the catalog says.
+    fn reaching(mut self, text: &[u8], catalog: &Catalog) -> Self {
+        let hides = Effects::OPAQUE | Effects::DDL | Effects::EXECUTES;
+        let shows = match self.class {
+            Class::Read => true,
+            Class::Primary(
+                Why::UnknownRelation
+                | Why::CatalogNotLoaded
+                | Why::Unparsed
+                | Why::TooLong
+                | Why::Utility
+                | Why::Ddl,
+            ) => false,
+            Class::Primary(_) => !self.effects.intersects(hides),
+            Class::Empty | Class::Begin(_) | Class::End | Class::Savepoint => {
+                self.tables = Tables::NONE;
+                false
+            }
+        };
+        if shows {
+            let reach = reach(text, self.class, catalog);
+            let writes = self.effects.contains(Effects::WRITES);
+            self.tables = if writes { reach.writes } else { reach.reads };
+            if reach.leaves == Leaves::Traces {
+                self.effects |= Effects::TRACES;
+            }
+        }
+        self
     }
 
     /// What remains of the class when the client gave a hint.
@@ -131,7 +162,7 @@ fn statement(part: &Statement<'_>, catalog: &Catalog) -> Finding {
             finding.effects |= Effects::OPAQUE;
         }
     }
-    finding
+    finding.reaching(part.text, catalog)
 }
 
 /// Whether a change is one of a parameter of pgLagoon's own.

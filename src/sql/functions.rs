@@ -46,6 +46,17 @@ pub(super) fn reason(name: &str) -> Option<Why> {
     })
 }
 
+/// Whether this is none of PostgreSQL's own functions.
+pub(super) fn is_unknown(name: &str) -> bool {
+    reason(name) == Some(Why::UnknownFunction)
+}
+
+/// Whether this built-in function runs SQL that it is given as text, or reads tables that it is given by name.
+pub(super) fn runs_text(name: &str) -> bool {
+    let is_xml = name.contains("_to_xml") || name.contains("_to_xmlschema");
+    is_xml || name.starts_with("ts_stat") || name.starts_with("ts_rewrite")
+}
+
 /// Whether `symbol` is one of PostgreSQL's own operators.
 pub(super) fn is_operator(symbol: &str) -> bool {
     OPERATORS.contains(&symbol)

@@ -31,6 +31,7 @@ mod keys;
 mod lexer;
 pub mod prepared;
 mod query;
+mod reach;
 pub mod reuse;
 mod scan;
 pub mod settings;
@@ -50,7 +51,7 @@ use keys::{Keys, fingerprint, in_edition};
 use lexer::Unlexable;
 use stencil::Stencils;
 
-pub use catalog::{Catalog, LiveCatalog};
+pub use catalog::{BadRow, Catalog, Census, Facts, LiveCatalog, Overrides, Snapshot};
 pub use tables::Tables;
 pub use verdict::{Access, Begin, Class, Effects, Isolation, Verdict, Why};
 

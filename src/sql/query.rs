@@ -27,7 +27,8 @@ const PARSER_STACK: usize = 16 * 1024 * 1024;
 
 /// Why a query in canonical form must run on the primary; `None` if it is a proven read.
 pub(super) fn reason(text: &str, catalog: &Catalog) -> Option<Why> {
-    let mut gate = Gate { catalog, text, why: None, calls: Vec::new(), chain: 0, joins: 0 };
+    let why = catalog.everywhere().why;
+    let mut gate = Gate { catalog, text, why, calls: Vec::new(), chain: 0, joins: 0 };
     gate.pass();
     if gate.chain > MAX_CHAIN || gate.joins > MAX_JOINS {
         gate.condemn(Why::TooLong);
@@ -95,6 +96,7 @@ impl Gate<'_> {
         let mut window = Window::default();
         while let Some(token) = tokens.next() {
             window.next = tokens.peek().copied();
+            self.named(&token);
             match token.kind {
                 Kind::Word => self.word(&token, &window),
                 Kind::QuotedWord if window.is_call() => self.call(&token, &window),
@@ -105,6 +107,16 @@ impl Gate<'_> {
             }
             window.second_last = window.last;
             window.last = Some(token);
+        }
+    }
+
+    /// Types and columns may stand for calls of functions.
+    fn named(&mut self, token: &Token<'_>) {
+        if matches!(token.kind, Kind::Word | Kind::QuotedWord)
+            && let Some(known) = name_of(token).and_then(|name| self.catalog.word(&name))
+            && let Some(why) = known.why
+        {
+            self.condemn(why);
         }
     }
 
@@ -168,6 +180,23 @@ impl Gate<'_> {
             None => {}
         }
     }
+}
+
+/// Whether a word before a parenthesis may be a function, as it is not one of the grammar's.
+pub(super) fn may_be_call(token: &Token<'_>) -> bool {
+    let before_lists: &[&[u8]] = &[
+        b"conflict",
+        b"copy",
+        b"explain",
+        b"insert",
+        b"into",
+        b"key",
+        b"only",
+        b"returning",
+        b"set",
+    ];
+    token.kind != Kind::Word
+        || !(NO_CALL.contains(&token.text) || before_lists.contains(&token.text))
 }
 
 /// Whether every character is one that all parsers take for part of an identifier.

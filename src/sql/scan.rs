@@ -139,6 +139,11 @@ fn call_effects(name: &Token<'_>) -> Effects {
     }
 }
 
+/// Whether calling this function may leave something in the session.
+pub(super) fn leaves_traces(name: &Token<'_>) -> bool {
+    call_effects(name).intersects(Effects::SESSION_LOCK | Effects::SETS | Effects::OPAQUE)
+}
+
 /// Functions whose lock lives as long as the session.
 const SESSION_LOCKS: &[&str] = &[
     "pg_advisory_lock",

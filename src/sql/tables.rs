@@ -16,6 +16,11 @@ impl Tables {
     /// How many slots there are.
     pub const SLOTS: usize = 64;
 
+    /// The slot that a table has by the hash of its name.
+    pub(super) const fn slot(hash: u64) -> Self {
+        Self(1 << (hash >> 58))
+    }
+
     /// The tables of both.
     #[must_use]
     pub const fn union(self, other: Self) -> Self {

@@ -94,10 +94,18 @@ pub enum Why {
     TooLong,
     /// A built-in function that writes or acts on its server.
     VolatileFunction,
+    /// A function or table that the configuration keeps on the primary.
+    Configured,
+    /// A table that is not logged: standbys have none of it.
+    UnloggedTable,
     /// A function or operator of which nothing is known.
     UnknownFunction,
     /// A relation that is not known to be an ordinary table.
     UnknownRelation,
+    /// A foreign table: what a standby would see of it nobody knows.
+    ForeignTable,
+    /// A relation, while the catalog of its database is not known yet.
+    CatalogNotLoaded,
     /// Asks about the server itself: each node would answer differently.
     NodeLocal,
     /// Reads system catalogs.
@@ -119,8 +127,12 @@ impl Why {
             Self::Unparsed => "unparsed",
             Self::TooLong => "too_long",
             Self::VolatileFunction => "volatile_function",
+            Self::Configured => "configured",
+            Self::UnloggedTable => "unlogged_table",
             Self::UnknownFunction => "unknown_function",
             Self::UnknownRelation => "unknown_relation",
+            Self::ForeignTable => "foreign_table",
+            Self::CatalogNotLoaded => "catalog_not_loaded",
             Self::NodeLocal => "node_local",
             Self::SystemCatalog => "system_catalog",
             Self::Hint => "hint",
@@ -129,14 +141,19 @@ impl Why {
 
     /// Whether a query that is on the primary for this reason alone may have written.
     pub(super) const fn may_write(self) -> bool {
-        !matches!(self, Self::NodeLocal | Self::SystemCatalog | Self::Hint)
+        !matches!(self, Self::NodeLocal | Self::SystemCatalog | Self::Hint | Self::UnloggedTable)
     }
 
     /// Whether a `replica` hint may overrule it: the client vouches for what is only unknown here.
     pub(crate) const fn yields_to_hint(self) -> bool {
         matches!(
             self,
-            Self::UnknownFunction | Self::UnknownRelation | Self::NodeLocal | Self::SystemCatalog
+            Self::UnknownFunction
+                | Self::UnknownRelation
+                | Self::ForeignTable
+                | Self::CatalogNotLoaded
+                | Self::NodeLocal
+                | Self::SystemCatalog
         )
     }
 }
@@ -191,5 +208,7 @@ bitflags! {
         const OURS = 1 << 21;
         /// A comment in front of it asks pgLagoon for something: see `hint::options`.
         const ASKS = 1 << 22;
+        /// Calls, or fires as a trigger, a function that may leave in its session what nothing names.
+        const TRACES = 1 << 23;
     }
 }

@@ -63,6 +63,35 @@ pub struct DatabaseOverview {
     pub service: Service,
     /// Its nodes, the primary first.
     pub nodes: Vec<NodeOverview>,
+    /// What is known of its catalog.
+    pub catalog: CatalogOverview,
+}
+
+/// What is known of a database's catalog.
+#[derive(Clone, Debug, Default)]
+pub struct CatalogOverview {
+    /// Counts what was new; 0 until it has been read.
+    pub version: u64,
+    /// How long ago it was read.
+    pub age: Option<Duration>,
+    /// How long that took.
+    pub took: Duration,
+    /// Tables, views, sequences and the like.
+    pub relations: usize,
+    /// Those of them that only the primary may read.
+    pub primary_relations: usize,
+    /// Functions and types that are not PostgreSQL's own.
+    pub functions: usize,
+    /// Those of them that only the primary may run.
+    pub primary_functions: usize,
+    /// The memory that it takes.
+    pub bytes: usize,
+    /// How often it was read.
+    pub loads: u64,
+    /// How often it could not be.
+    pub failures: u64,
+    /// Why it could not be read the last time, or why all statements run on the primary; empty if all is well.
+    pub trouble: String,
 }
 
 /// What the pools of a database, user or both are set to.

@@ -8,6 +8,7 @@
 //! nothing else may pass. [`wire::Delivery`] decides in what pieces bytes travel, and `scripted!` runs a test with
 //! each of them.
 
+mod catalog;
 pub(crate) mod client;
 pub(crate) mod frames;
 pub(crate) mod monitor;

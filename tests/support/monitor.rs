@@ -71,14 +71,14 @@ pub(super) async fn answer(mut wire: Wire, position: &Position) -> Option<()> {
 }
 
 /// The monitor rests between its questions, for as long as it likes.
-async fn next(wire: &mut Wire) -> Option<Frame> {
+pub(super) async fn next(wire: &mut Wire) -> Option<Frame> {
     if wire.input.is_empty() {
         wire.stream.readable().await.ok()?;
     }
     wire.next().await
 }
 
-fn values(values: &[Option<&str>]) -> Frame {
+pub(super) fn values(values: &[Option<&str>]) -> Frame {
     let mut body = u16::try_from(values.len()).unwrap().to_be_bytes().to_vec();
     for value in values {
         match value {

@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::catalog;
 use super::frames::{Frame, bytes, parameter};
 use super::monitor::{self, Position};
 use super::wire::{Delivery, PATIENCE, Wire};
@@ -167,6 +168,9 @@ async fn receive(stream: TcpStream, doors: Arc<Doors>) -> Option<()> {
     let is_monitor = ("application_name".to_owned(), "pglagoon monitor".to_owned());
     if parameters.contains(&is_monitor) {
         return monitor::answer(wire, &doors.position).await;
+    }
+    if parameters.contains(&("application_name".to_owned(), "pglagoon catalog".to_owned())) {
+        return catalog::answer(wire).await;
     }
     let wire = Wire::new(wire.stream, doors.delivery.clone());
     doors.logins.send(Server { wire, process_id, secret, parameters }).await.ok()

@@ -152,12 +152,13 @@ impl Stage {
         Arc::clone(&databases[0].1.cluster)
     }
 
-    /// Waits until the replica is known to show all that has been acknowledged up to now.
+    /// Waits until the replica is known to show all that has been acknowledged up to now, and which tables there are.
     pub(crate) async fn replica_has_caught_up(&self) {
         let cluster = self.cluster();
         let now = self.proxy.borrow().as_ref().unwrap().clock().now();
-        let is_fresh = || cluster.view().freshest() > now;
-        eventually("the replica is fresh", is_fresh).await;
+        let is_known = || cluster.catalog_report().version > 0;
+        let is_fresh = || cluster.view().freshest() > now && is_known();
+        eventually("the replica is fresh, and the catalog known", is_fresh).await;
     }
 
     /// Waits until as many clients as this wait for a server of the primary.

@@ -3,6 +3,7 @@
 //! Columns that PgBouncer has stand first, under its names and in its order, so that what reads its console reads
 //! ours; our own follow. A column about what we do not have is there all the same, and zero or empty.
 
+mod catalog;
 mod databases;
 mod nodes;
 mod pools;
@@ -14,6 +15,7 @@ mod summary;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(super) use self::catalog::CATALOG;
 pub(super) use self::databases::{DATABASES, USERS};
 pub(super) use self::nodes::NODES;
 pub(super) use self::pools::POOLS;

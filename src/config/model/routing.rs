@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::codec::{Inherited, Keyword, Percent, Switch, Text, Time, TimeAboveZero};
+use crate::config::codec::{Inherited, Keyword, Names, Percent, Switch, Text, Time, TimeAboveZero};
 use crate::config::section::{keywords, section};
 
 section! {
@@ -51,6 +51,15 @@ section! {
         idle_poll_interval: Duration, TimeAboveZero, Duration::from_millis(250), Reload;
         /// How long a node may take to answer before it counts as down.
         poll_timeout: Duration, TimeAboveZero, Duration::from_secs(2), Reload;
+        /// Functions that a replica may run although the catalog does not prove it: names, or names with a schema.
+        safe_functions: Vec<String>, Names, Vec::new(), Reload;
+        /// Functions that keep a statement on the primary, also through views: names, or names with a schema.
+        unsafe_functions: Vec<String>, Names, Vec::new(), Reload;
+        /// Tables and views that are read on the primary only: names, or names with a schema.
+        primary_tables: Vec<String>, Names, Vec::new(), Reload;
+        /// How often the primary is asked whether somebody has changed the catalog (functions, views, tables). What
+        /// clients of pgLagoon change is seen at once.
+        catalog_interval: Duration, TimeAboveZero, Duration::from_secs(5), Reload;
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::telemetry::overview::{
-    BackendOverview, DatabaseOverview, NodeOverview, Overview, Phase, PoolOverview,
+    BackendOverview, CatalogOverview, DatabaseOverview, NodeOverview, Overview, Phase, PoolOverview,
 };
 
 /// One series and its value.
@@ -72,6 +72,27 @@ const NODE: &[Family<NodeOverview>] = &[
     }),
     Family("pglagoon_node_poll_failures_total", "Polls of the node that failed.", |node| {
         Value::Count(node.polls_failed)
+    }),
+];
+
+const CATALOG: &[Family<CatalogOverview>] = &[
+    Family(
+        "pglagoon_catalog_known",
+        "Whether the database's catalog has been read: until then reads of tables run on the primary.",
+        |catalog| number((catalog.version > 0).into()),
+    ),
+    Family("pglagoon_catalog_age_seconds", "How long ago it was read.", |catalog| {
+        seconds(catalog.age)
+    }),
+    Family("pglagoon_catalog_load_seconds", "How long that took.", |catalog| {
+        seconds(Some(catalog.took))
+    }),
+    Family("pglagoon_catalog_bytes", "The memory that it takes.", |catalog| level(catalog.bytes)),
+    Family("pglagoon_catalog_loads_total", "Times that it was read.", |catalog| {
+        Value::Count(catalog.loads)
+    }),
+    Family("pglagoon_catalog_failures_total", "Times that it could not be read.", |catalog| {
+        Value::Count(catalog.failures)
     }),
 ];
 
@@ -154,6 +175,7 @@ pub(super) fn readings(overview: &Overview) -> Vec<Reading<'_>> {
                 [("database", &*database.name), ("node", &*node.name), ("role", node.role)];
             about(NODE, node, &labels, &mut readings);
         }
+        about(CATALOG, &database.catalog, &[("database", &*database.name)], &mut readings);
         routes(database, overview, &mut readings);
     }
     for backend in &overview.backends {

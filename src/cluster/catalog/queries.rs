@@ -1,0 +1,85 @@
+//! What PostgreSQL is asked about its catalog. Every role may read these tables; versions 13 to 18 have them.
+//!
+//! All is asked in one round trip and one snapshot. The first column of each row says what the rest of it is about:
+//! see `sql::Facts`. Objects that came with PostgreSQL have oids below 16384, and are known without asking.
+
+/// Sent when the connection is new. Names in trees and bodies are compared as they are stored, whatever the path.
+pub(super) const PREPARE: &str = "SET search_path = pg_catalog; SET statement_timeout = '60s'; \
+    SET default_transaction_read_only = on; SET jit = off; SHOW server_version_num";
+
+/// Rows that PostgreSQL has put into, changed in and taken out of its catalogs: it grows whenever one changes. It is
+/// counted when the session that did so reports it, some seconds later at worst.
+pub(super) const CHANGES: &str = "SELECT sum(pg_stat_get_tuples_inserted(c) + pg_stat_get_tuples_updated(c) \
+    + pg_stat_get_tuples_deleted(c)) FROM unnest('{1247,1255,1259,2600,2602,2603,2605,2606,2608,2611,2615,2617,2618,\
+    2620,3256}'::oid[]) c";
+
+/// Trees are looked at only if they call a function that is not PostgreSQL's own.
+macro_rules! calls_own {
+    ($tree:literal) => {
+        concat!($tree, "::text ~ ':(funcid|opfuncid) [1-9][0-9]{4}'")
+    };
+}
+
+const FUNCTIONS: [&str; 2] = [
+    "SELECT 'function', p.oid, n.nspname, p.proname, p.provolatile, l.lanname, e.extname, \
+     coalesce(p.pronargs >= 1 AND p.pronargs - p.pronargdefaults <= 1 AND t.typtype IN ('c', 'd', 'p'), false), \
+     p.prorettype || ' ' || p.proargtypes::text, ",
+    " FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang \
+     LEFT JOIN pg_type t ON t.oid = p.proargtypes[0] \
+     LEFT JOIN pg_depend d ON d.classid = 1255 AND d.objid = p.oid AND d.deptype = 'e' \
+     LEFT JOIN pg_extension e ON e.oid = d.refobjid WHERE p.oid >= 16384; ",
+];
+
+/// The body, whether it is a tree first. What is longer than this is not read, and so not known.
+const BODY: &str = "CASE WHEN l.lanname IN ('sql', 'plpgsql') AND octet_length(p.prosrc) < 262144 THEN p.prosrc END";
+
+const REST: &str = concat!(
+    "SELECT 'built_in', oid, proname FROM pg_proc WHERE oid < 16384; \
+     SELECT 'aggregate', aggfnoid::oid, concat_ws(' ', aggtransfn::oid, aggfinalfn::oid, aggcombinefn::oid, \
+     aggserialfn::oid, aggdeserialfn::oid, aggmtransfn::oid, aggminvtransfn::oid, aggmfinalfn::oid) \
+     FROM pg_aggregate WHERE aggfnoid >= 16384; \
+     SELECT 'operator', oid, oprname, oprcode::oid FROM pg_operator WHERE oid >= 16384; \
+     SELECT 'type', t.oid, n.nspname, t.typname, t.typbasetype, \
+     concat_ws(' ', r.rngcanonical::oid, r.rngsubdiff::oid) FROM pg_type t \
+     JOIN pg_namespace n ON n.oid = t.typnamespace LEFT JOIN pg_range r ON r.rngtypid = t.oid \
+     WHERE t.oid >= 16384 AND t.typtype IN ('b', 'd', 'e', 'm', 'r') AND t.typcategory <> 'A'; \
+     SELECT 'cast', t.typname, c.castfunc, \
+     CASE WHEN c.castcontext = 'i' AND l.lanname NOT IN ('c', 'internal') THEN 'i' ELSE 'e' END \
+     FROM pg_cast c JOIN pg_type t ON t.oid = c.casttarget JOIN pg_proc p ON p.oid = c.castfunc \
+     JOIN pg_language l ON l.oid = p.prolang WHERE c.oid >= 16384; \
+     SELECT 'support', p.oid FROM (SELECT amproc AS oid FROM pg_amproc WHERE oid >= 16384 \
+     UNION SELECT o.oprcode FROM pg_amop a JOIN pg_operator o ON o.oid = a.amopopr WHERE a.oid >= 16384) s \
+     JOIN pg_proc p ON p.oid = s.oid JOIN pg_language l ON l.oid = p.prolang \
+     WHERE p.oid >= 16384 AND l.lanname NOT IN ('c', 'internal'); \
+     SELECT 'relation', c.oid, n.nspname, c.relname, c.relkind, c.relpersistence FROM pg_class c \
+     JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid >= 16384 AND c.relpersistence <> 't' \
+     AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname !~ '^pg_toast'; \
+     SELECT 'link', 'inherits', i.inhparent, i.inhrelid FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
+     WHERE c.relkind IN ('r', 'p', 'f'); \
+     SELECT DISTINCT 'link', 'cascade', confrelid, conrelid FROM pg_constraint WHERE contype = 'f' \
+     AND (confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd')); \
+     SELECT DISTINCT 'link', 'trigger', tgrelid, tgfoid::oid FROM pg_trigger WHERE NOT tgisinternal; \
+     SELECT 'tree', CASE WHEN r.ev_type = '1' THEN 'read' ELSE 'write' END, r.ev_class, r.ev_action \
+     FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class WHERE r.oid >= 16384 AND c.relkind <> 'm'; \
+     SELECT 'tree', 'read', polrelid, polqual FROM pg_policy; \
+     SELECT 'tree', 'write', polrelid, polwithcheck FROM pg_policy; \
+     SELECT 'tree', 'domain', contypid, conbin FROM pg_constraint WHERE contypid <> 0 AND oid >= 16384; \
+     SELECT 'tree', 'write', conrelid, conbin FROM pg_constraint WHERE contype = 'c' AND conrelid <> 0 AND ",
+    calls_own!("conbin"),
+    "; SELECT 'tree', 'write', adrelid, adbin FROM pg_attrdef WHERE ",
+    calls_own!("adbin"),
+    "; COMMIT"
+);
+
+/// What asks a server of this version (`server_version_num`) for all that there is to know: each row is one for
+/// `sql::Facts`.
+pub fn everything(version: u32) -> String {
+    let [functions, from] = FUNCTIONS;
+    // SQL-standard bodies came with version 14.
+    let body = if version < 140_000 {
+        format!("false, {BODY}")
+    } else {
+        format!("p.prosqlbody IS NOT NULL, coalesce(p.prosqlbody::text, {BODY})")
+    };
+    format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {functions}{body}{from}{REST}")
+}

@@ -1,0 +1,367 @@
+//! From the rows of PostgreSQL's catalogs to a [`Snapshot`].
+
+use std::collections::HashMap;
+
+use thiserror::Error;
+
+use super::body::{Body, Language, Rest};
+use super::graph::{Graph, Kind, Node, Ref, Settled, When, is_built_in};
+use super::names::{Key, Known, Names, Traces};
+use super::overrides::Overrides;
+use super::snapshot::{Census, Snapshot};
+use super::tree;
+use crate::sql::functions;
+use crate::sql::tables::Tables;
+use crate::sql::verdict::Why;
+
+/// A row that is not what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("PostgreSQL's answer about its catalog has an unexpected form")]
+pub struct BadRow;
+
+/// What the catalogs say, collected row by row. The queries that the rows come from stand in `cluster::catalog`.
+#[derive(Debug)]
+pub struct Facts {
+    graph: Graph,
+    overrides: Overrides,
+    /// PostgreSQL's own functions that a standby must not run.
+    built_in: HashMap<u32, Why>,
+    everywhere: Node,
+    functions: Vec<(Named, Node)>,
+    relations: Vec<(Named, Node)>,
+    operators: Vec<(Key, Node)>,
+    words: Vec<(Key, Node)>,
+}
+
+/// An object's name, alone and with its schema.
+#[derive(Clone, Copy, Debug)]
+struct Named {
+    alone: Key,
+    full: Key,
+}
+
+impl Named {
+    fn new(schema: &str, name: &str) -> Self {
+        Self { alone: Key::of(name), full: Key::within(Some(schema), name) }
+    }
+}
+
+/// The columns of a row, one after the other.
+struct Columns<'a>(std::slice::Iter<'a, Option<&'a str>>);
+
+impl<'a> Columns<'a> {
+    fn maybe(&mut self) -> Result<Option<&'a str>, BadRow> {
+        self.0.next().copied().ok_or(BadRow)
+    }
+
+    fn text(&mut self) -> Result<&'a str, BadRow> {
+        self.maybe()?.ok_or(BadRow)
+    }
+
+    fn oid(&mut self) -> Result<u32, BadRow> {
+        self.text()?.parse().map_err(|_| BadRow)
+    }
+
+    fn oids(&mut self) -> Result<Vec<u32>, BadRow> {
+        let list = self.maybe()?.unwrap_or_default().split_whitespace();
+        list.map(|oid| oid.parse().map_err(|_| BadRow)).collect()
+    }
+}
+
+impl Facts {
+    /// Nothing yet. `overrides` beat what will be found.
+    pub fn new(overrides: Overrides) -> Self {
+        let mut graph = Graph::default();
+        let everywhere = graph.add(Kind::Relation, Known::HARMLESS);
+        Self {
+            graph,
+            overrides,
+            built_in: HashMap::new(),
+            everywhere,
+            functions: Vec::new(),
+            relations: Vec::new(),
+            operators: Vec::new(),
+            words: Vec::new(),
+        }
+    }
+
+    /// Takes note of one row, whose first column says what it is about.
+    ///
+    /// # Errors
+    ///
+    /// [`BadRow`].
+    pub fn add(&mut self, row: &[Option<&str>]) -> Result<(), BadRow> {
+        let mut columns = Columns(row.iter());
+        match columns.text()? {
+            "built_in" => self.built_in(&mut columns),
+            "function" => self.function(&mut columns),
+            "aggregate" => self.aggregate(&mut columns),
+            "operator" => self.operator(&mut columns),
+            "type" => self.data_type(&mut columns),
+            "cast" => self.cast(&mut columns),
+            "support" => self.support(&mut columns),
+            "relation" => self.relation(&mut columns),
+            "link" => self.link(&mut columns),
+            "tree" => self.tree(&mut columns),
+            _ => Err(BadRow),
+        }
+    }
+
+    /// oid, name.
+    fn built_in(&mut self, columns: &mut Columns<'_>) -> Result<(), BadRow> {
+        let (oid, name) = (columns.oid()?, columns.text()?);
+        if let Some(why) = functions::reason(name) {
+            self.built_in.insert(oid, why);
+        }
+        Ok(())
+    }
+
+    /// oid, schema, name, volatility, language, extension, whether it may be called like a column, the oids of its
+    /// types, whether the body is a tree, body.
+    fn function(&mut self, columns: &mut Columns<'_>) -> Result<(), BadRow> {
+        let (oid, schema, name) = (columns.oid()?, columns.text()?, columns.text()?);
+        let (volatility, language) = (columns.text()?, columns.text()?);
+        let (extension, is_column) = (columns.maybe()?.unwrap_or_default(), columns.text()? == "t");
+        let (types, is_tree, text) = (columns.oids()?, columns.text()? == "t", columns.maybe()?);
+        let body = if self.overrides.is_unsafe(Some(schema), name) {
+            Body { why: Some(Why::Configured), ..Body::opaque() }
+        } else if self.overrides.is_safe(Some(schema), name) {
+            Body { why: None, rest: Rest::Nothing, ..Body::opaque() }
+        } else {
+            match (language, text) {
+                (_, Some(text)) if is_tree => body_of_tree(text),
+                ("sql", Some(text)) => Body::read(text, Language::Sql),
+                ("plpgsql", Some(text)) => Body::read(text, Language::Plpgsql),
+                ("c" | "internal", _) => compiled(volatility, (extension, name)),
+                // What no server may look up the database for.
+                (_, _) if volatility == "i" => compiled(volatility, (extension, name)),
+                (_, _) => Body::opaque(),
+            }
+        };
+        let traces = match body.rest {
+            Rest::Nothing => Traces::empty(),
+            Rest::Perhaps => Traces::all(),
+        };
+        let known = Known { why: body.why, traces, reads: body.tables, writes: body.tables };
+        let node = self.graph.add(Kind::Function, known);
+        let types = types.into_iter().filter(|oid| !is_built_in(*oid)).map(Ref::Type);
+        for to in body.refs.into_iter().chain(types) {
+            self.graph.refer(node, to, When::Used);
+        }
+        let named = Named::new(schema, name);
+        self.graph.name(Ref::Function(oid), node);
+        self.graph.name(Ref::Call(named.alone), node);
+        self.functions.push((named, node));
+        if is_column {
+            self.graph.name(Ref::Word(named.alone), node);
+            self.words.push((named.alone, node));
+        }
+        Ok(())
+    }
+
+    /// The aggregate's oid, the oids of the functions that it consists of.
+    fn aggregate(&mut self, columns: &mut Columns<'_>) -> Result<(), BadRow> {
+        let whole = columns.oid()?;
+        let parts = columns.oids()?;
+        self.link_all(Ref::Function(whole), parts.into_iter().map(Ref::Function), When::Used);
+        Ok(())
+    }
+
+    /// oid, symbol, the function's oid.
+    fn operator(&mut self, columns: &mut Columns<'_>) -> Result<(), BadRow> {
+        let (oid, symbol, function) = (columns.oid()?, columns.text()?, columns.oid()?);
+        let node = self.graph.add(Kind::Function, Known::HARMLESS);
+        let key = Key::of(symbol);
+        self.graph.name(Ref::Operator(oid), node);
+        self.graph.name(Ref::Symbol(key), node);
+        self.graph.refer(node, Ref::Function(function), When::Used);
+        self.operators.push((key, node));
+        Ok(())
+    }
+
+    /// oid, schema, name, the oid of the type that it is a domain over or 0, the oids of its functions.
+    fn data_type(&mut self, columns: &mut Columns<'_>) -> Result<(), BadRow> {
+        let (oid, schema, name) = (columns.oid()?, columns.text()?, columns.text()?);
+        let (base, functions) = (columns.oid()?, columns.oids()?);
+        let node = self.graph.add(Kind::Function, Known::HARMLESS);
+        let named = Named::new(schema, name);
+        for place in [Ref::Type(oid), Ref::Call(named.alone), Ref::Word(named.alone)] {
+            self.graph.name(place, node);
+        }
+        if base != 0 {
+            self.graph.refer(node, Ref::Type(base), When::Used);
+        }
+        for function in functions.into_iter().filter(|oid| !is_built_in(*oid)) {
+            self.graph.refer(node, Ref::Function(function), When::Used);
+        }
+        self.functions.push((named, node));
+        self.words.push((named.alone, node));
+        Ok(())
+    }
+
+    /// The target type's name, the function's oid, the context.
+    fn cast(&mut self, columns: &mut Columns<'_>) -> Result<(), BadRow> {
+        let (target, function, context) = (columns.text()?, columns.oid()?, columns.text()?);
+        let node = self.graph.add(Kind::Function, Known::HARMLESS);
+        let key = Key::of(target);
+        for place in [Ref::Call(key), Ref::Word(key)] {
+            self.graph.name(place, node);
+        }
+        self.graph.refer(node, Ref::Function(function), When::Used);
+        self.words.push((key, node));
+        if context == "i" {
+            self.graph.refer(self.everywhere, Ref::Function(function), When::Used);
+        }
+        Ok(())
+    }
+
+    /// The oid of a function that sorts, compares or indexes values.
+    fn support(&mut self, columns: &mut Columns<'_>) -> Result<(), BadRow> {
+        let function = columns.oid()?;
+        self.graph.refer(self.everywhere, Ref::Function(function), When::Used);
+        Ok(())
+    }
+
+    /// oid, schema, name, kind, persistence.
+    fn relation(&mut self, columns: &mut Columns<'_>) -> Result<(), BadRow> {
+        let (oid, schema, name) = (columns.oid()?, columns.text()?, columns.text()?);
+        let (kind, persistence) = (columns.text()?, columns.text()?);
+        let named = Named::new(schema, name);
+        let why = if self.overrides.is_primary(Some(schema), name) {
+            Some(Why::Configured)
+        } else {
+            match (kind, persistence) {
+                ("S", _) => Some(Why::Sequence),
+                ("f", _) => Some(Why::ForeignTable),
+                (_, "u") => Some(Why::UnloggedTable),
+                _ => None,
+            }
+        };
+        // What a view shows is written elsewhere.
+        let own = if kind == "v" { Tables::NONE } else { named.alone.table() };
+        let known = Known { why, traces: Traces::empty(), reads: own, writes: own };
+        let node = self.graph.add(Kind::Relation, known);
+        self.graph.name(Ref::Relation(oid), node);
+        self.graph.name(Ref::Word(named.alone), node);
+        self.relations.push((named, node));
+        Ok(())
+    }
+
+    /// What the link is, two oids. What is written in the first reaches the second.
+    fn link(&mut self, columns: &mut Columns<'_>) -> Result<(), BadRow> {
+        let (what, from, to) = (columns.text()?, columns.oid()?, columns.oid()?);
+        let (to, when) = match what {
+            "inherits" => (Ref::Relation(to), When::Used),
+            "cascade" => (Ref::Relation(to), When::Written),
+            "trigger" => (Ref::Function(to), When::Written),
+            _ => return Err(BadRow),
+        };
+        self.link_all(Ref::Relation(from), std::iter::once(to), when);
+        Ok(())
+    }
+
+    /// What the tree is, the oid of the relation or type that it belongs to, the tree.
+    fn tree(&mut self, columns: &mut Columns<'_>) -> Result<(), BadRow> {
+        let (what, owner) = (columns.text()?, columns.oid()?);
+        let Some(text) = columns.maybe()? else { return Ok(()) };
+        let (owner, when) = match what {
+            "read" => (Ref::Relation(owner), When::Used),
+            "write" => (Ref::Relation(owner), When::Written),
+            "domain" => (Ref::Type(owner), When::Used),
+            _ => return Err(BadRow),
+        };
+        let tree = tree::read(text);
+        if let (Some(why), When::Used) = (tree.why, when) {
+            self.graph.condemn(owner, why);
+        }
+        self.link_all(owner, tree.refs.into_iter(), when);
+        Ok(())
+    }
+
+    fn link_all(&mut self, from: Ref, to: impl Iterator<Item = Ref>, when: When) {
+        for to in to {
+            self.graph.refer_by_name(from, to, when);
+        }
+    }
+
+    /// What follows from all rows.
+    pub fn settle(self) -> Snapshot {
+        let settled = self.graph.settle(&self.built_in);
+        Snapshot {
+            census: Census {
+                relations: self.relations.len(),
+                primary_relations: kept(&self.relations, &settled),
+                functions: self.functions.len(),
+                primary_functions: kept(&self.functions, &settled),
+            },
+            functions: both(&self.functions, &settled),
+            relations: both(&self.relations, &settled),
+            operators: alone(&self.operators, &settled, |_| true),
+            words: alone(&self.words, &settled, |known| *known != Known::HARMLESS),
+            everywhere: settled.known(self.everywhere),
+        }
+    }
+}
+
+fn kept(all: &[(Named, Node)], settled: &Settled) -> usize {
+    all.iter().filter(|(_, node)| settled.known(*node).why.is_some()).count()
+}
+
+fn both(all: &[(Named, Node)], settled: &Settled) -> Names {
+    let entries = all.iter().flat_map(|(named, node)| {
+        let known = settled.known(*node);
+        [(named.alone, known), (named.full, known)]
+    });
+    Names::new(entries.collect())
+}
+
+fn alone(all: &[(Key, Node)], settled: &Settled, wanted: impl Fn(&Known) -> bool) -> Names {
+    let entries = all.iter().map(|(key, node)| (*key, settled.known(*node)));
+    Names::new(entries.filter(|(_, known)| wanted(known)).collect())
+}
+
+fn body_of_tree(text: &str) -> Body {
+    let tree = tree::read(text);
+    Body { refs: tree.refs, why: tree.why, tables: Tables::NONE, rest: Rest::Nothing }
+}
+
+/// A function in C: its label is all there is. Labels of extensions are written by people who know what they mean,
+/// with the exceptions below.
+fn compiled(volatility: &str, (extension, name): (&str, &str)) -> Body {
+    let is_in = |list: &[(&str, &str)]| list.contains(&(extension, name));
+    match volatility {
+        _ if is_in(RUNNING_TEXT) => Body { why: Some(Why::VolatileFunction), ..Body::opaque() },
+        "v" if !is_in(INDEPENDENT) => Body { why: Some(Why::VolatileFunction), ..Body::opaque() },
+        "s" => Body { why: None, rest: Rest::Nothing, ..Body::opaque() },
+        _ => Body { refs: Vec::new(), why: None, tables: Tables::NONE, rest: Rest::Nothing },
+    }
+}
+
+/// Volatile functions of PostgreSQL's own extensions that only have to do with chance or time, as `random` does.
+const INDEPENDENT: &[(&str, &str)] = &[
+    ("pgcrypto", "gen_random_bytes"),
+    ("pgcrypto", "gen_random_uuid"),
+    ("pgcrypto", "gen_salt"),
+    ("pgcrypto", "pgp_pub_encrypt"),
+    ("pgcrypto", "pgp_pub_encrypt_bytea"),
+    ("pgcrypto", "pgp_sym_encrypt"),
+    ("pgcrypto", "pgp_sym_encrypt_bytea"),
+    ("tablefunc", "normal_rand"),
+    ("uuid-ossp", "uuid_generate_v1"),
+    ("uuid-ossp", "uuid_generate_v1mc"),
+    ("uuid-ossp", "uuid_generate_v4"),
+];
+
+/// Stable functions that run SQL that they are given as text.
+const RUNNING_TEXT: &[(&str, &str)] = &[
+    ("tablefunc", "connectby"),
+    ("tablefunc", "crosstab"),
+    ("tablefunc", "crosstab2"),
+    ("tablefunc", "crosstab3"),
+    ("tablefunc", "crosstab4"),
+    ("tablefunc", "crosstab_hash"),
+    ("xml2", "xpath_table"),
+];
+
+#[cfg(test)]
+mod tests;

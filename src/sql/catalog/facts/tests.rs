@@ -1,0 +1,311 @@
+//! What follows from a database's objects for the statements that name them.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::sql::{Catalog, Class, Classifier, Effects, LiveCatalog, Verdict};
+
+/// PostgreSQL's own functions that the trees below call.
+const BUILT_IN: &[&str] =
+    &["built_in|480|nextval", "built_in|870|lower", "built_in|2077|current_setting"];
+
+/// A database with these objects: rows with their columns between bars, empty for NULL.
+fn database(rows: &[&str], overrides: Overrides) -> LiveCatalog {
+    let mut facts = Facts::new(overrides.clone());
+    for row in BUILT_IN.iter().chain(rows) {
+        let columns: Vec<_> =
+            row.split('|').map(|text| Some(text).filter(|text| !text.is_empty())).collect();
+        facts.add(&columns).unwrap_or_else(|_| panic!("{row}"));
+    }
+    let snapshot = Arc::new(facts.settle());
+    LiveCatalog::new(Catalog::of(snapshot, Arc::new(overrides)), 1)
+}
+
+/// A function in PL/pgSQL.
+fn function(oid: u32, name: &str, body: &str) -> String {
+    format!("function|{oid}|public|{name}|v|plpgsql||f||f|begin {body}; end")
+}
+
+fn verdict_of(sql: &str, database: &LiveCatalog) -> Verdict {
+    Classifier::new(16).classify(sql.as_bytes(), database)
+}
+
+#[track_caller]
+fn assert_class(sql: &str, database: &LiveCatalog, class: Class) {
+    assert_eq!(verdict_of(sql, database).class, class, "{sql}");
+}
+
+#[track_caller]
+fn assert_primary(sql: &str, database: &LiveCatalog, why: Why) {
+    assert_class(sql, database, Class::Primary(why));
+}
+
+const TABLES: &[&str] = &[
+    "relation|20001|public|t|r|p",
+    "relation|20002|public|u|r|p",
+    "relation|20003|public|raw|r|u",
+    "relation|20004|public|away|f|p",
+    "relation|20005|public|s|S|p",
+    "relation|20006|app|t2|r|p",
+];
+
+fn with_tables(rows: &[String]) -> LiveCatalog {
+    let all: Vec<&str> = TABLES.iter().copied().chain(rows.iter().map(String::as_str)).collect();
+    database(&all, Overrides::default())
+}
+
+#[test]
+fn relations_are_what_the_catalog_says() {
+    let one = with_tables(&[]);
+    for sql in [
+        "select * from t",
+        "select * from app.t2 join u on true",
+        "copy t to stdout",
+        "with x as (select 1) select * from x",
+    ] {
+        assert_class(sql, &one, Class::Read);
+    }
+    assert_primary("select * from raw", &one, Why::UnloggedTable);
+    assert_primary("select * from away, t", &one, Why::ForeignTable);
+    assert_primary("select * from s", &one, Why::Sequence);
+    assert_primary("select * from nobody", &one, Why::UnknownRelation);
+    assert_primary("select * from app.t", &one, Why::UnknownRelation);
+    assert_primary("copy raw to stdout", &one, Why::UnloggedTable);
+    assert_primary("select * from pg_class", &one, Why::SystemCatalog);
+}
+
+#[test]
+fn before_the_catalog_is_known_no_table_is() {
+    let one = LiveCatalog::new(Catalog::awaited(Arc::default()), 1);
+    assert_primary("select * from t", &one, Why::CatalogNotLoaded);
+    assert_primary("select f(1)", &one, Why::UnknownFunction);
+    assert_class("select 1, lower('A')", &one, Class::Read);
+    assert_class("/* pglagoon: replica */ select * from t", &one, Class::Read);
+}
+
+#[test]
+fn functions_are_judged_by_their_bodies() {
+    let one = with_tables(&[
+        function(16500, "pure", "return a + 1"),
+        function(16501, "writes", "insert into t values (1)"),
+        function(16502, "calls", "return writes()"),
+        function(16503, "reads", "select * into r from raw"),
+        function(16504, "dynamic", "execute a"),
+        "function|16505|public|compiled|v|c||f||f|".into(),
+        "function|16506|public|labelled|i|c||f||f|".into(),
+        "function|16507|public|gen_salt|v|c|pgcrypto|f||f|".into(),
+        "function|16508|public|crosstab|s|c|tablefunc|f||f|".into(),
+        "function|16509|public|snake|s|plpython3u||f||f|".into(),
+        "function|16510|app|lower|v|c||f||f|".into(),
+    ]);
+    for sql in [
+        "select pure(1)",
+        "select public.pure(1) from t",
+        "select labelled(a), gen_salt('bf') from t",
+    ] {
+        assert_class(sql, &one, Class::Read);
+        assert!(!verdict_of(sql, &one).effects.contains(Effects::TRACES), "{sql}");
+    }
+    for sql in
+        ["select writes()", "select * from calls()", "select compiled()", "select crosstab('x')"]
+    {
+        assert_primary(sql, &one, Why::VolatileFunction);
+    }
+    assert_primary("select reads()", &one, Why::UnloggedTable);
+    assert_primary("select dynamic()", &one, Why::UnknownFunction);
+    assert_primary("select snake()", &one, Why::UnknownFunction);
+    assert_primary("select nothing()", &one, Why::UnknownFunction);
+    // Shadowed, whatever the search path is.
+    assert_primary("select lower('A')", &one, Why::VolatileFunction);
+    assert_class("select pg_catalog.lower('A')", &one, Class::Read);
+}
+
+#[test]
+fn views_policies_and_partitions_pass_on_what_they_reach() {
+    let one = with_tables(&[
+        function(16501, "writes", "insert into t values (1)"),
+        "relation|20010|public|plain|v|p".into(),
+        "tree|read|20010|{Q :commandType 1 :relid 20001 :funcid 870 :x".into(),
+        "relation|20011|public|nested|v|p".into(),
+        "tree|read|20011|{Q :commandType 1 :relid 20012 :x".into(),
+        "relation|20012|public|sly|v|p".into(),
+        "tree|read|20012|{Q :commandType 1 :funcid 16501 :x".into(),
+        "relation|20013|public|counts|v|p".into(),
+        "tree|read|20013|{Q :commandType 1 :funcid 480 :x".into(),
+        "relation|20018|public|locks|v|p".into(),
+        "tree|read|20018|{Q :commandType 1 :hasForUpdate true :x".into(),
+        "relation|20014|public|monitor|v|p".into(),
+        "tree|read|20014|{Q :commandType 1 :relid 12000 :x".into(),
+        "relation|20015|public|parent|p|p".into(),
+        "relation|20016|public|child|r|u".into(),
+        "link|inherits|20015|20016".into(),
+        "relation|20017|public|guarded|r|p".into(),
+        "tree|read|20017|{O :opno 96 :funcid 16501 :x".into(),
+    ]);
+    assert_class("select * from plain", &one, Class::Read);
+    assert_primary("select * from sly", &one, Why::VolatileFunction);
+    assert_primary("select * from nested", &one, Why::VolatileFunction);
+    assert_primary("select * from counts", &one, Why::Sequence);
+    assert_primary("select * from locks", &one, Why::VolatileFunction);
+    assert_primary("select * from monitor", &one, Why::SystemCatalog);
+    assert_primary("select * from parent", &one, Why::UnloggedTable);
+    assert_primary("select * from guarded", &one, Why::VolatileFunction);
+}
+
+#[test]
+fn operators_types_columns_and_aggregates_are_calls_too() {
+    let one = with_tables(&[
+        function(16501, "writes", "insert into t values (1)"),
+        function(16502, "pure", "return a"),
+        "function|16503|public|sneaky|v|sql||t||f|insert into t values (1) returning 1".into(),
+        "operator|16600|###|16501".into(),
+        "operator|16601|@@@@|16502".into(),
+        "type|16700|public|checked|23|".into(),
+        "tree|domain|16700|{F :funcid 16501 :x".into(),
+        "type|16701|public|mood|0|".into(),
+        "cast|cty|16501|e".into(),
+        "function|16504|public|agg|i|internal||f||f|".into(),
+        "aggregate|16504|16501 65".into(),
+    ]);
+    assert_primary("select 1 ### 2", &one, Why::VolatileFunction);
+    assert_class("select 1 @@@@ 2", &one, Class::Read);
+    assert_primary("select 1 &&&& 2", &one, Why::UnknownFunction);
+    assert_primary("select 5::checked", &one, Why::VolatileFunction);
+    assert_primary("select checked(5)", &one, Why::VolatileFunction);
+    assert_class("select 'x'::mood, mood('x') from t", &one, Class::Read);
+    assert_primary("select 1::cty", &one, Why::VolatileFunction);
+    assert_primary("select t.sneaky from t", &one, Why::VolatileFunction);
+    assert_primary("select agg(a) from t", &one, Why::VolatileFunction);
+}
+
+#[test]
+fn an_implicit_cast_that_writes_keeps_everything_on_the_primary() {
+    let one = with_tables(&[
+        function(16501, "writes", "insert into t values (1)"),
+        "cast|cty|16501|i".into(),
+    ]);
+    assert_primary("select * from u", &one, Why::VolatileFunction);
+    assert!(one.load().snapshot().unwrap().keeps_everything().is_some());
+    let harmless = with_tables(&[function(16501, "pure", "return 1"), "cast|cty|16501|i".into()]);
+    assert_class("select * from u", &harmless, Class::Read);
+}
+
+#[test]
+fn the_configuration_beats_the_catalog() {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let overrides = Overrides::new(
+        &names(&["public.snake"]),
+        &names(&["now", "pure"]),
+        &names(&["u", "later"]),
+    );
+    let rows = [
+        "relation|20001|public|t|r|p",
+        "relation|20002|public|u|r|p",
+        "function|16502|public|pure|i|c||f||f|",
+        "function|16509|public|snake|v|plpython3u||f||f|",
+        "relation|20010|public|shows|v|p",
+        "tree|read|20010|{Q :relid 20002 :x",
+        "relation|20011|public|bites|v|p",
+        "tree|read|20011|{Q :funcid 16509 :x",
+    ];
+    let one = database(&rows, overrides.clone());
+    assert_primary("select now()", &one, Why::Configured);
+    assert_primary("select pure(1)", &one, Why::Configured);
+    assert_primary("select * from u", &one, Why::Configured);
+    assert_primary("select * from shows", &one, Why::Configured);
+    assert_class("select snake(1) from t, bites", &one, Class::Read);
+    let awaited = LiveCatalog::new(Catalog::awaited(Arc::new(overrides)), 1);
+    assert_primary("select now()", &awaited, Why::Configured);
+    assert_class("select public.snake(1)", &awaited, Class::Read);
+}
+
+#[test]
+fn tables_are_followed_through_views_triggers_cascades_and_bodies() {
+    let one = with_tables(&[
+        "relation|20010|public|shows|v|p".into(),
+        "tree|read|20010|{Q :commandType 1 :relid 20001 :x".into(),
+        "relation|20020|public|orders|r|p".into(),
+        "relation|20021|public|lines|r|p".into(),
+        "relation|20022|public|audit|r|p".into(),
+        "link|cascade|20020|20021".into(),
+        function(16501, "note", "insert into audit values (1); return new"),
+        "link|trigger|20021|16501".into(),
+        function(16502, "total", "select sum(a) into r from t"),
+    ]);
+    let tables = |sql: &str| verdict_of(sql, &one).tables;
+    let all = |names: &[&str]| {
+        names.iter().fold(Tables::NONE, |tables, name| tables.union(Key::of(name).table()))
+    };
+    assert_eq!(tables("select * from t"), all(&["t"]));
+    assert_eq!(tables("select * from shows"), all(&["t"]));
+    assert_eq!(tables("select total(1) from u"), all(&["t", "u"]));
+    assert_eq!(tables("select 1"), Tables::NONE);
+    assert_eq!(tables("insert into u values (1)"), all(&["u"]));
+    assert_eq!(
+        tables("insert into u select * from t on conflict (a) do update set b = 1"),
+        all(&["u"])
+    );
+    assert_eq!(tables("update shows set a = 1"), all(&["t"]));
+    assert_eq!(tables("delete from orders where a = 1"), all(&["orders", "lines", "audit"]));
+    assert_eq!(tables("copy u (a) from stdin"), all(&["u"]));
+    assert_eq!(
+        tables("with x as (delete from u returning *) insert into t select * from x"),
+        Tables::ALL
+    );
+    assert_eq!(tables("select nextval('s')"), Tables::NONE);
+    for sql in [
+        "select nobody()",
+        "insert into nowhere values (1)",
+        "create table x (a int)",
+        "do $$ $$",
+        "insert into t values (nobody())",
+    ] {
+        assert_eq!(tables(sql), Tables::ALL, "{sql}");
+    }
+    assert_eq!(tables("begin"), Tables::NONE);
+}
+
+#[test]
+fn only_what_may_leave_something_in_the_session_leaves_traces() {
+    let one = with_tables(&[
+        function(16501, "note", "insert into u values (1)"),
+        function(16502, "sets", "perform set_config('a.b', 'c', false)"),
+        "relation|20020|public|orders|r|p".into(),
+        "link|trigger|20020|16501".into(),
+        "relation|20021|public|lines|r|p".into(),
+        "link|trigger|20021|16502".into(),
+    ]);
+    let leaves = |sql: &str| verdict_of(sql, &one).effects.contains(Effects::TRACES);
+    for sql in [
+        "select note()",
+        "with recursive x(n) as (select 1 union all select n + 1 from x) select * from x as y(m)",
+        "copy (delete from t returning 1) to stdout",
+        "explain (analyze) insert into t (a) values (1) on conflict (a) do nothing",
+        "insert into orders values (1)",
+        "select * from lines",
+        "insert into t (a, b) values (1, lower('A'))",
+    ] {
+        assert!(!leaves(sql), "{sql}");
+    }
+    for sql in [
+        "select sets()",
+        "insert into lines values (1)",
+        "insert into t values (sets())",
+        "select nobody()",
+    ] {
+        assert!(leaves(sql), "{sql}");
+    }
+}
+
+#[test]
+fn a_row_of_another_form_is_refused() {
+    let mut facts = Facts::new(Overrides::default());
+    for row in [
+        &[][..],
+        &[Some("other")],
+        &[Some("relation"), Some("x")],
+        &[Some("built_in"), None, Some("a")],
+    ] {
+        assert_eq!(facts.add(row), Err(BadRow));
+    }
+}
