@@ -2,7 +2,7 @@
 //!
 //! To a client they are parameters like any other: SET, SET LOCAL, RESET, SHOW, `set_config`, startup options, undone
 //! by ROLLBACK and DISCARD ALL. They are kept among the session's parameters, which know all that; they never reach a
-//! server. What asks for them ([`ask`]) is answered here, in its place among the server's answers ([`Answer`]).
+//! server. What asks for them ([`ask()`]) is answered here, in its place among the server's answers ([`Answer`]).
 
 mod answer;
 mod ask;
