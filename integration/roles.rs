@@ -66,11 +66,12 @@ async fn reads_go_only_to(pooler: &Pooler, replica: &Client) {
     let table = unique("only");
     let reader = client(&pooler.url()).await;
     reader.batch_execute(&format!("CREATE TABLE {table} AS SELECT 1 AS x")).await.unwrap();
-    for _ in 0..200 {
-        reader.batch_execute(&format!("SELECT x FROM {table}")).await.unwrap();
-    }
     let scans = format!("SELECT seq_scan > 0 FROM pg_stat_user_tables WHERE relname = '{table}'");
+    // The catalog must have been read again before anything but the primary may answer for a new table.
     eventually("reads on the good replica", async || {
+        for _ in 0..200 {
+            reader.batch_execute(&format!("SELECT x FROM {table}")).await.unwrap();
+        }
         let row = replica.query_opt(&scans, &[]).await.unwrap();
         row.is_some_and(|row| row.get(0)).then_some(())
     })
