@@ -9,7 +9,7 @@ use std::{
 
 use pglagoon::demo::{Cluster, ClusterBuilder, Installation, Search};
 use tokio::sync::OnceCell;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 /// The versions that every test runs against: the oldest that Debian ships and the newest.
 pub(crate) const VERSIONS: [u16; 2] = [15, 18];
@@ -56,6 +56,16 @@ pub(crate) async fn client(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client
+}
+
+/// The first column of the first row, as text.
+pub(crate) async fn one(client: &Client, sql: &str) -> String {
+    let messages = client.simple_query(sql).await.unwrap();
+    let row = messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    row.unwrap().get(0).unwrap_or("NULL").to_owned()
 }
 
 /// Asks until there is an answer. What is waited for comes within a minute, or the test fails.

@@ -1,9 +1,9 @@
 //! Clients that share servers never notice: what one of them sets, makes, holds or names is its own.
 
-use tokio_postgres::{Client, SimpleQueryMessage, error::SqlState};
+use tokio_postgres::{Client, error::SqlState};
 
 use crate::{
-    fixture::{client, eventually, on_each_version, shared_cluster, unique},
+    fixture::{client, eventually, on_each_version, one, shared_cluster, unique},
     pooler::Pooler,
 };
 
@@ -32,16 +32,6 @@ async fn two(major: u16, keys: &[(&str, &str)]) -> (Client, Client, Pooler) {
     let keys = [&POOLS, keys].concat();
     let pooler = Pooler::start(shared_cluster(major).await, &keys).await;
     (client(&pooler.url()).await, client(&pooler.url()).await, pooler)
-}
-
-/// The first column of the first row, as text.
-async fn one(client: &Client, sql: &str) -> String {
-    let messages = client.simple_query(sql).await.unwrap();
-    let row = messages.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some(row),
-        _ => None,
-    });
-    row.unwrap().get(0).unwrap_or("NULL").to_owned()
 }
 
 /// Whether the query's first column of its first row is `expected`.

@@ -6,12 +6,12 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng, seq::IndexedRandom as _};
 use tokio::sync::mpsc::{self, Receiver};
-use tokio_postgres::{
-    AsyncMessage, Client, NoTls, Notification, SimpleQueryMessage, error::DbError,
-};
+use tokio_postgres::{AsyncMessage, Client, NoTls, Notification, error::DbError};
 
 use crate::{
-    fixture::{client, eventually, on_each_version, own_cluster, psql, shared_cluster, unique},
+    fixture::{
+        client, eventually, on_each_version, one, own_cluster, psql, shared_cluster, unique,
+    },
     pooler::{Pooler, shared_pooler},
 };
 
@@ -104,15 +104,6 @@ fn is_deaf(ear: &mut Ear) {
 async fn pooler(major: u16) -> Pooler {
     let keys = [("pool.default_pool_size", "2"), ("listen.workers", "2")];
     Pooler::start(shared_cluster(major).await, &keys).await
-}
-
-async fn one(client: &Client, sql: &str) -> String {
-    let messages = client.simple_query(sql).await.unwrap();
-    let row = messages.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0),
-        _ => None,
-    });
-    row.unwrap_or("NULL").to_owned()
 }
 
 async fn everybody_hears_everything_once_and_in_order(major: u16) {

@@ -1,9 +1,9 @@
 //! A client keeps its server for as long as it has something there, and leaves nothing behind.
 
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::Client;
 
 use crate::{
-    fixture::{client, eventually, on_each_version, shared_cluster, unique},
+    fixture::{client, eventually, on_each_version, one, shared_cluster, unique},
     pooler::Pooler,
 };
 
@@ -30,15 +30,6 @@ async fn pooler(major: u16) -> Pooler {
         client.batch_execute("COMMIT").await.unwrap();
     }
     pooler
-}
-
-async fn one(client: &Client, sql: &str) -> String {
-    let messages = client.simple_query(sql).await.unwrap();
-    let row = messages.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0),
-        _ => None,
-    });
-    row.unwrap_or("NULL").to_owned()
 }
 
 /// Whether the client has the same server for two transactions.

@@ -73,27 +73,19 @@ pub(crate) fn select(setup: &Setup, plan: &Plan) -> Vec<Table> {
 
 /// `pgbench -N`: what is not a read.
 pub(crate) fn write(setup: &Setup, plan: &Plan) -> Table {
-    let fronts = Front::start_all(setup, &ALL, &setup.config(SERVERS));
-    let run = Pgbench {
-        script: Script::Write,
-        protocol: Protocol::Simple,
-        clients: 32,
-        length: plan.run,
-    };
-    let title = format!("pgbench -N (7 statements), simple, 32 clients, {SERVERS} servers");
-    rotate(title, &fronts, plan, |front| run.measure(setup, front))
+    simple(setup, plan, (Script::Write, "pgbench -N (7 statements)"))
 }
 
 /// No two statements are the same.
 pub(crate) fn new_statements(setup: &Setup, plan: &Plan) -> Table {
+    simple(setup, plan, (Script::NewStatement, "every statement new"))
+}
+
+/// A script by the simple protocol.
+fn simple(setup: &Setup, plan: &Plan, (script, name): (Script, &str)) -> Table {
     let fronts = Front::start_all(setup, &ALL, &setup.config(SERVERS));
-    let run = Pgbench {
-        script: Script::NewStatement,
-        protocol: Protocol::Simple,
-        clients: 32,
-        length: plan.run,
-    };
-    let title = format!("every statement new, simple, 32 clients, {SERVERS} servers");
+    let run = Pgbench { script, protocol: Protocol::Simple, clients: 32, length: plan.run };
+    let title = format!("{name}, simple, 32 clients, {SERVERS} servers");
     rotate(title, &fronts, plan, |front| run.measure(setup, front))
 }
 
