@@ -107,7 +107,10 @@
 //! | when a replica counts as fresh, or as usable | [`cluster::freshness`], [`cluster::health`] |
 //! | which replica a read gets | `route::balance` |
 //! | what a read must see | `session::terms`; its parameters: `session::ours` |
-//! | what keeps a client on its server | `session::pins` |
+//! | what keeps a client on its server, and until when | `session::pins`, `session::inquiry` |
+//! | who hears a NOTIFY | `session::hub`, `session::channels` |
+//! | what a name in a statement stands for | `sql::catalog`, read by `cluster::catalog` |
+//! | what a session is asked by SET pglagoon.* | `session::ours`, `session::terms` |
 //! | what a client is told when something fails | `session::respond` |
 //! | a key of the configuration | `config::model`: struct, default, file, documentation and SHOW CONFIG follow from it |
 //! | a column of SHOW | [`admin`] |
