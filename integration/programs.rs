@@ -1,5 +1,7 @@
 //! PostgreSQL's own client programs.
 
+use tokio::sync::Mutex;
+
 use crate::fixture::{at_each_door, pgbench, psql, succeeded, unique};
 
 at_each_door!(psql_runs_a_script, pgbench_runs_in_every_mode);
@@ -31,7 +33,11 @@ async fn psql_runs_a_script(url: &str) {
     assert!(printed.contains("one\ntwo\nthree\n1\n2\n3\n1\n2\n"), "{printed}{errors}");
 }
 
+/// pgbench's tables have the same names for everybody, and it begins by dropping them.
+static TABLES: Mutex<()> = Mutex::const_new(());
+
 async fn pgbench_runs_in_every_mode(url: &str) {
+    let _alone = TABLES.lock().await;
     let initialize = ["-i", "-q", "-I", "dtgp"];
     let Some(output) = pgbench(url, &initialize).await else { return };
     succeeded(&output);
