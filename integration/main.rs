@@ -18,6 +18,7 @@ mod demo_program;
 mod differential;
 mod doors;
 mod drivers;
+mod explained;
 mod fixture;
 mod hunt;
 mod isolation;

@@ -185,6 +185,15 @@ async fn a_notice_explains_each_statement(major: u16) {
             assert_eq!(told.recv().await.unwrap(), format!("pglagoon: {notice}"), "{sql}");
         }
     }
+    // Each batch of the extended protocol: what prepares the statement, and what runs it.
+    let statement = client.prepare("SELECT 1").await.unwrap();
+    assert_eq!(told.recv().await.unwrap(), "pglagoon: primary (hint)");
+    client.query(&statement, &[]).await.unwrap();
+    assert_eq!(told.recv().await.unwrap(), "pglagoon: primary (hint)");
+    client.batch_execute("BEGIN").await.unwrap();
+    told.recv().await.unwrap();
+    client.query(&statement, &[]).await.unwrap();
+    assert_eq!(told.recv().await.unwrap(), "pglagoon: primary (in_transaction)");
 }
 
 async fn transactions_of_read_only_sessions_run_on_replicas(major: u16) {

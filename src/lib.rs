@@ -110,6 +110,7 @@
 //! | what keeps a client on its server, and until when | `session::pins`, `session::inquiry` |
 //! | who hears a NOTIFY | `session::hub`, `session::channels` |
 //! | what a name in a statement stands for | `sql::catalog`, read by `cluster::catalog` |
+//! | what SHOW ROUTE says | `session::forecast`, `sql::anatomy` |
 //! | what a session is asked by SET pglagoon.* | `session::ours`, `session::terms` |
 //! | what a client is told when something fails | `session::respond` |
 //! | a key of the configuration | `config::model`: struct, default, file, documentation and SHOW CONFIG follow from it |
@@ -197,6 +198,8 @@
 //! * **Of two replicas picked at random the one with less to do,** and not the one with least of all: poolers and workers
 //!   that all see the same one least busy bury it. Latency is an average of answers without errors, drawn back by the
 //!   monitor's polls, so that a node which was slow once is tried again.
+//! * **Statements are counted in 256 places per worker, database and user** ([`telemetry::Frequent`]): a batch costs one cache
+//!   line. What comes often stays there however much else comes once, so no list of all statements is needed.
 //! * **Second tries and reads without a replica share one bound** (`routing.primary_read_share`): a budget that turned
 //!   them into errors would show clients what the safety net is there to hide.
 //! * **serde is not used for the configuration:** it stops at the first error, and an operator must see all of them.

@@ -38,7 +38,7 @@ fn main() -> ExitCode {
 
 fn serve(setup: &Setup) -> Result<(), Box<dyn Error>> {
     let config = setup.load(environment())?;
-    let Logging { level, format } = config.logging;
+    let Logging { level, format, slow_statement: _ } = config.logging;
     let format = match format {
         LogFormat::Text => Format::Text,
         LogFormat::Json => Format::Json,

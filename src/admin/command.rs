@@ -1,8 +1,8 @@
 //! Every command of the admin database, as data.
 
 use super::show::{self, Show};
-use super::words::{Quotes, Word};
-use super::{Order, Side};
+use super::words::{Quotes, Word, statements};
+use super::{Order, Question, Side};
 use crate::config::Admin;
 use crate::protocol::SqlState;
 
@@ -25,6 +25,8 @@ pub(super) enum Argument {
     Anything,
     /// The name of a database, or nothing for all of them.
     Database,
+    /// This word, whose it would be, and a statement: see [`Question`].
+    Statement(&'static str),
     /// This word.
     Word(&'static str),
 }
@@ -59,6 +61,8 @@ pub(super) enum Does {
     Nothing,
     /// Changes something.
     Order(Order),
+    /// Shows what would become of a statement.
+    Route(&'static Show),
     /// Shows something that the overview tells.
     Show(&'static Show),
     /// Shows connections.
@@ -106,6 +110,13 @@ pub(super) const COMMANDS: &[Command] = &[
     show("LISTS", &show::LISTS, "how many there are of everything"),
     show("NODES", &show::NODES, "PostgreSQL nodes: role, state, lag, freshness"),
     show("POOLS", &show::POOLS, "pools: clients, servers, waits"),
+    Command {
+        verb: "SHOW",
+        argument: Argument::Statement("ROUTE"),
+        needs: Role::Stats,
+        does: Does::Route(&show::ROUTE),
+        about: "where a statement would run if it came now, and why",
+    },
     show("ROUTES", &show::ROUTES, "how many batches ran where they ran, by reason"),
     sockets("SERVERS", Side::Servers, &show::SERVERS, "server connections"),
     show("STATE", &show::STATE, "whether anything is paused"),
@@ -134,6 +145,20 @@ pub(super) const COMMANDS: &[Command] = &[
 pub(super) struct Call {
     pub(super) command: &'static Command,
     pub(super) database: Option<String>,
+    /// What SHOW ROUTE asks.
+    pub(super) question: Option<Question>,
+}
+
+/// The commands of `text`, each as its words. What SHOW ROUTE asks about is one statement, whatever is in it.
+pub(super) fn commands(text: &str) -> Vec<Vec<Word>> {
+    let mut commands = statements(text);
+    if let Some([verb, argument, ..]) = commands.first().map(Vec::as_slice)
+        && verb.is("SHOW")
+        && argument.is("ROUTE")
+    {
+        commands.truncate(1);
+    }
+    commands
 }
 
 /// Why a command is not run, or has failed.
@@ -155,8 +180,8 @@ impl Complaint {
     }
 }
 
-/// The command that `words` are.
-pub(super) fn find(words: &[Word]) -> Result<Call, Complaint> {
+/// The command that `words` of `text` are.
+pub(super) fn find(words: &[Word], text: &str) -> Result<Call, Complaint> {
     let Some((verb, rest)) = words.split_first() else {
         return Err(Complaint::syntax("empty command".to_owned()));
     };
@@ -166,13 +191,18 @@ pub(super) fn find(words: &[Word]) -> Result<Call, Complaint> {
         return Err(Complaint::syntax(message));
     }
     for command in with_verb {
-        let database = match (command.argument, rest) {
-            (Argument::Anything, _) | (Argument::Database, []) => None,
-            (Argument::Database, [name]) if name.quotes != Quotes::Single => Some(name.name()),
-            (Argument::Word(word), [given]) if given.is(word) => None,
-            (Argument::Database | Argument::Word(_), _) => continue,
+        let (database, question) = match (command.argument, rest) {
+            (Argument::Anything, _) | (Argument::Database, []) => (None, None),
+            (Argument::Database, [name]) if name.quotes != Quotes::Single => {
+                (Some(name.name()), None)
+            }
+            (Argument::Statement(word), [given, rest @ ..]) if given.is(word) => {
+                (None, Some(question(rest, (text, given.end))?))
+            }
+            (Argument::Word(word), [given]) if given.is(word) => (None, None),
+            (Argument::Database | Argument::Statement(_) | Argument::Word(_), _) => continue,
         };
-        return Ok(Call { command, database });
+        return Ok(Call { command, database, question });
     }
     let given: Vec<&str> = rest.iter().map(|word| word.text.as_str()).collect();
     let verb = verb.text.to_uppercase();
@@ -182,13 +212,64 @@ pub(super) fn find(words: &[Word]) -> Result<Call, Complaint> {
     }))
 }
 
+/// `[FOR database [USER user] [:]] statement`: the words behind SHOW ROUTE, which ends at `start` of `text`.
+fn question(words: &[Word], (text, start): (&str, usize)) -> Result<Question, Complaint> {
+    let (mut database, mut user, mut start, mut rest) = (None, None, start, words);
+    if let [word, name, behind @ ..] = rest
+        && word.is("FOR")
+    {
+        (database, start, rest) = (Some(name.name()), name.end, behind);
+        if let [word, name, behind @ ..] = rest
+            && word.is("USER")
+        {
+            (user, start, rest) = (Some(name.name()), name.end, behind);
+        }
+        if let [colon, behind @ ..] = rest
+            && colon.is(":")
+        {
+            (start, rest) = (colon.end, behind);
+        }
+    }
+    if rest.is_empty() {
+        return Err(Complaint::syntax("SHOW ROUTE needs a statement".to_owned()));
+    }
+    let statement = text.get(start..).unwrap_or_default().trim().to_owned();
+    Ok(Question { database, user, statement })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::words::statements;
     use super::*;
 
     fn found(text: &str) -> Result<Call, Complaint> {
-        find(&statements(text)[0])
+        find(&commands(text)[0], text)
+    }
+
+    #[test]
+    fn what_show_route_asks_about_is_one_statement_as_it_stands() {
+        let asked = |text: &str| {
+            assert_eq!(commands(text).len(), 1);
+            let Question { database, user, statement } = found(text).unwrap().question.unwrap();
+            (database.unwrap_or_default(), user.unwrap_or_default(), statement)
+        };
+        let expected = |database: &str, user: &str, statement: &str| {
+            (database.to_owned(), user.to_owned(), statement.to_owned())
+        };
+        assert_eq!(
+            asked("show route select 1; delete from T"),
+            expected("", "", "select 1; delete from T")
+        );
+        assert_eq!(
+            asked("SHOW ROUTE FOR app: /* pglagoon: primary */ SELECT 'a;b'"),
+            expected("app", "", "/* pglagoon: primary */ SELECT 'a;b'")
+        );
+        assert_eq!(
+            asked("SHOW ROUTE FOR \"App\" USER Bob select 1"),
+            expected("App", "bob", "select 1")
+        );
+        for text in ["show route", "show route for app", "show route for app user bob :"] {
+            assert_eq!(found(text).unwrap_err().message, "SHOW ROUTE needs a statement");
+        }
     }
 
     #[test]

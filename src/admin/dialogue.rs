@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::command::{Call, Complaint, Does, Role, find};
-use super::show::{Scene, help};
+use super::command::{Call, Complaint, Does, Role, commands, find};
+use super::show::{Scene, Show, help};
 use super::table::{self, Format, Formats, Row};
-use super::words::statements;
-use super::{Order, Pooler};
+use super::{Order, Pooler, Question};
 use crate::protocol::backend;
 use crate::protocol::error_response::{Report, Severity};
 use crate::protocol::frontend::{self, Bind, BindRest, Named, Object, Parse};
 use crate::protocol::{BackendTag, FrameError, FrontendTag, SqlState, TransactionStatus, frame};
+use crate::telemetry::overview::Unforeseeable;
 
 /// Statements, and portals, that one operator may have prepared.
 const MAX_NAMES: usize = 1000;
@@ -100,12 +100,12 @@ impl<'a, P: Pooler> Dialogue<'a, P> {
 
     async fn query(&self, body: &[u8], out: &mut Vec<u8>) -> Result<(), Complaint> {
         let text = String::from_utf8_lossy(frontend::query_text(body)?);
-        let statements = statements(&text);
+        let statements = commands(&text);
         if statements.is_empty() {
             backend::bare(out, BackendTag::EMPTY_QUERY_RESPONSE);
         }
         for words in statements {
-            let call = find(&words)?;
+            let call = find(&words, &text)?;
             let outcome = self.perform(&call).await?;
             notify(&outcome, out);
             if let Some(columns) = columns(&call) {
@@ -150,10 +150,11 @@ impl<'a, P: Pooler> Dialogue<'a, P> {
     }
 
     fn parse(&mut self, parse: &Parse<'_>, out: &mut Vec<u8>) -> Result<(), Complaint> {
-        let mut found = statements(&String::from_utf8_lossy(parse.query)).into_iter();
+        let text = String::from_utf8_lossy(parse.query);
+        let mut found = commands(&text).into_iter();
         let statement = match (found.next(), found.next()) {
             (None, _) => None,
-            (Some(words), None) => Some(Rc::new(find(&words)?)),
+            (Some(words), None) => Some(Rc::new(find(&words, &text)?)),
             (Some(_), Some(_)) => {
                 return Err(Complaint::new(
                     SqlState::SYNTAX_ERROR,
@@ -265,38 +266,68 @@ impl<'a, P: Pooler> Dialogue<'a, P> {
             let message = format!("permission denied: {} is for admin.admin_users", command.verb);
             return Err(Complaint::new(SqlState::INSUFFICIENT_PRIVILEGE, message));
         }
-        let (show, sockets, notice) = match command.does {
-            Does::Nothing => (None, Vec::new(), None),
-            Does::Order(order) => {
-                self.order(order, call.database.as_deref()).await?;
-                (None, Vec::new(), None)
+        let (mut sockets, mut findings, mut notice) = (Vec::new(), Vec::new(), None);
+        match command.does {
+            Does::Nothing | Does::Show(_) => {}
+            Does::Order(order) => self.order(order, call.database.as_deref()).await?,
+            Does::Help(_) => notice = Some(usage()),
+            Does::Sockets(side, _) => sockets = self.pooler.sockets(side).await,
+            Does::Route(_) => {
+                if let Some(question) = &call.question {
+                    let forecast = self.pooler.forecast(question);
+                    findings = forecast.map_err(|why| unforeseeable(why, question))?;
+                }
             }
-            Does::Show(show) => (Some(show), Vec::new(), None),
-            Does::Help(show) => (Some(show), Vec::new(), Some(usage())),
-            Does::Sockets(side, show) => (Some(show), self.pooler.sockets(side).await, None),
-        };
-        let rows = show.map_or_else(Vec::new, |show| {
+        }
+        let rows = shown(command.does).map_or_else(Vec::new, |show| {
             let (overview, period) = (self.pooler.overview(), self.pooler.period());
-            (show.rows)(&Scene { overview, sockets, config, period })
+            (show.rows)(&Scene { overview, sockets, findings, config, period })
         });
         Ok(Outcome { rows, notice, tag: command.verb })
     }
 
     async fn order(&self, order: Order, database: Option<&str>) -> Result<(), Complaint> {
         tracing::info!(user = self.user, ?order, database, "ordered by an operator");
-        self.pooler.carry_out(order, database).await.map_err(|_| {
-            let message = format!("database \"{}\" is not configured", database.unwrap_or("*"));
-            Complaint::new(SqlState::UNDEFINED_DATABASE, message)
-        })
+        self.pooler
+            .carry_out(order, database)
+            .await
+            .map_err(|_| no_database(database.unwrap_or("*")))
+    }
+}
+
+fn no_database(name: &str) -> Complaint {
+    let message = format!("database \"{name}\" is not configured");
+    Complaint::new(SqlState::UNDEFINED_DATABASE, message)
+}
+
+fn unforeseeable(why: Unforeseeable, question: &Question) -> Complaint {
+    match why {
+        Unforeseeable::Ambiguous => Complaint {
+            hint: Some("SHOW ROUTE FOR database: statement"),
+            ..Complaint::new(SqlState::UNDEFINED_DATABASE, "there is more than one database")
+        },
+        Unforeseeable::Database => no_database(question.database.as_deref().unwrap_or_default()),
+        Unforeseeable::User => {
+            let user = question.user.as_deref().unwrap_or_default();
+            let message = format!("user \"{user}\" is not configured");
+            Complaint::new(SqlState::UNDEFINED_OBJECT, message)
+        }
+    }
+}
+
+/// What a command shows; `None` if it shows nothing.
+fn shown(does: Does) -> Option<&'static Show> {
+    match does {
+        Does::Help(show) | Does::Route(show) | Does::Show(show) | Does::Sockets(_, show) => {
+            Some(show)
+        }
+        Does::Nothing | Does::Order(_) => None,
     }
 }
 
 /// The columns of a command's result; `None` if it has none.
 fn columns(call: &Call) -> Option<&'static [backend::Column]> {
-    match call.command.does {
-        Does::Help(show) | Does::Show(show) | Does::Sockets(_, show) => Some(show.columns),
-        Does::Nothing | Does::Order(_) => None,
-    }
+    shown(call.command.does).map(|show| show.columns)
 }
 
 fn check_room(count: usize) -> Result<(), Complaint> {

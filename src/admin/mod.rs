@@ -23,7 +23,7 @@ pub use period::{Period, Periods};
 pub use show::Scene;
 
 use crate::config::Config;
-use crate::telemetry::overview::{Overview, SocketOverview};
+use crate::telemetry::overview::{Finding, Overview, SocketOverview, Unforeseeable};
 
 /// The names of the admin database.
 pub const DATABASES: [&str; 2] = ["pglagoon", "pgbouncer"];
@@ -41,6 +41,13 @@ pub trait Pooler {
 
     /// All connections of one side, asked from every worker.
     fn sockets(&self, side: Side) -> impl Future<Output = Vec<SocketOverview>>;
+
+    /// What would become of a statement that came now.
+    ///
+    /// # Errors
+    ///
+    /// Why nothing can be said.
+    fn forecast(&self, question: &Question) -> Result<Vec<Finding>, Unforeseeable>;
 
     /// Carries out an order for one database, or for all; returns when it is done.
     ///
@@ -76,6 +83,17 @@ pub enum Order {
     Reconnect,
     /// End a pause.
     Resume,
+}
+
+/// What SHOW ROUTE asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The database that the statement would come for; the only one if it is not named.
+    pub database: Option<String>,
+    /// The user that it would come from.
+    pub user: Option<String>,
+    /// The statement.
+    pub statement: String,
 }
 
 /// A database that is not configured.

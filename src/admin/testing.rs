@@ -4,13 +4,13 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{NoSuchDatabase, Order, Period, Pooler, Side};
+use super::{NoSuchDatabase, Order, Period, Pooler, Question, Side};
 use crate::config::Config;
 use crate::telemetry::overview::{
-    BackendOverview, DatabaseOverview, NodeOverview, Overview, PoolOverview, SocketOverview,
-    UserOverview,
+    BackendOverview, DatabaseOverview, Finding, NodeOverview, Overview, PoolOverview,
+    SocketOverview, Unforeseeable, UserOverview,
 };
-use crate::telemetry::{Totals, Traffic};
+use crate::telemetry::{Often, Totals, Traffic};
 
 /// The pooler, and what it was ordered to do.
 pub(super) struct Sample {
@@ -70,6 +70,10 @@ impl Pooler for Sample {
                 totals: totals(),
                 clients: vec![("idle", 4), ("waiting", 1), ("active", 3)],
                 routes: vec![("read", 7), ("write", 9)],
+                frequent: vec![(
+                    "read",
+                    Often { fingerprint: 0xdef, reason: 0, count: 5, text: "select 1".into() },
+                )],
                 learned: vec![(0xabc, 2)],
                 pools: vec![pool("db1:5432", "primary", 2, 1), pool("db2:5432", "replica", 1, 0)],
             }],
@@ -102,6 +106,14 @@ impl Pooler for Sample {
             pinned: "",
             channels: 0,
         }]
+    }
+
+    fn forecast(&self, question: &Question) -> Result<Vec<Finding>, Unforeseeable> {
+        if question.database.as_deref().is_some_and(|name| name != "app") {
+            return Err(Unforeseeable::Database);
+        }
+        let reason = question.statement.clone();
+        Ok(vec![Finding { item: "route".into(), value: "primary".into(), reason }])
     }
 
     async fn carry_out(&self, order: Order, database: Option<&str>) -> Result<(), NoSuchDatabase> {

@@ -5,6 +5,8 @@
 pub(super) struct Word {
     pub(super) text: String,
     pub(super) quotes: Quotes,
+    /// Where it ends in the text that it was cut from.
+    pub(super) end: usize,
 }
 
 /// How a word was written.
@@ -51,7 +53,8 @@ pub(super) fn statements(text: &str) -> Vec<Vec<Word>> {
         } else if rest.starts_with("/*") {
             rest.split_once("*/").map_or("", |(_, rest)| rest)
         } else {
-            let (word, rest) = word(rest, first, after);
+            let (mut word, rest) = word(rest, first, after);
+            word.end = text.len() - rest.len();
             words.push(word);
             rest
         };
@@ -66,12 +69,12 @@ fn word<'a>(text: &'a str, first: char, after: &'a str) -> (Word, &'a str) {
     if let '"' | '\'' = first {
         let quotes = if first == '"' { Quotes::Double } else { Quotes::Single };
         let (text, rest) = quoted(after, first);
-        return (Word { text, quotes }, rest);
+        return (Word { text, quotes, end: 0 }, rest);
     }
     let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '$');
     let len = text.find(|c| !is_part(c)).unwrap_or(text.len()).max(first.len_utf8());
     let (word, rest) = text.split_at_checked(len).unwrap_or((text, ""));
-    (Word { text: word.to_owned(), quotes: Quotes::None }, rest)
+    (Word { text: word.to_owned(), quotes: Quotes::None, end: 0 }, rest)
 }
 
 /// The text up to the closing quote, a doubled one standing for itself.

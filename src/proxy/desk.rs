@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 
-use crate::admin::{NoSuchDatabase, Order, Period, Periods, Pooler, Side};
+use crate::admin::{NoSuchDatabase, Order, Period, Periods, Pooler, Question, Side};
 use crate::clock::{Clock, Mono};
 use crate::cluster::NodeId;
 use crate::config::{Config, Host};
@@ -16,7 +16,8 @@ use crate::proxy::overview;
 use crate::session::backend::Backend;
 use crate::session::clients::{Activity, ClientRow, ServerId};
 use crate::session::directory::{Directory, UnknownDatabase};
-use crate::telemetry::overview::{Overview, Phase, SocketOverview};
+use crate::session::forecast::{Asker, forecast};
+use crate::telemetry::overview::{Finding, Overview, Phase, SocketOverview, Unforeseeable};
 
 /// How often PAUSE looks whether the last server has come back.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -115,6 +116,12 @@ impl Pooler for Desk {
                 sockets
             }
         }
+    }
+
+    fn forecast(&self, question: &Question) -> Result<Vec<Finding>, Unforeseeable> {
+        let (database, user) = (question.database.as_deref(), question.user.as_deref());
+        let asker = Asker { database, user };
+        forecast(&self.directory, asker, (&question.statement, self.clock.now()))
     }
 
     async fn carry_out(&self, order: Order, database: Option<&str>) -> Result<(), NoSuchDatabase> {

@@ -16,7 +16,10 @@ use crate::telemetry::overview::{
     BackendOverview, CatalogOverview, DatabaseOverview, NodeOverview, Overview, Phase,
     PoolOverview, PoolSettings, Service, UserOverview,
 };
-use crate::telemetry::{Totals, WorkerStats};
+use crate::telemetry::{Frequent, Often, Totals, WorkerStats};
+
+/// How many statements of each (database, user) are told apart.
+const MOST: usize = 50;
 
 /// Everything as it is now: locks each pool and each cluster for a moment, and asks no worker.
 pub(super) fn take(
@@ -132,10 +135,20 @@ fn backend(backend: &Backend, now: Mono) -> BackendOverview {
         pool_mode: backend.policy().mode.as_str(),
         totals,
         routes: Reason::ALL.iter().copied().map(Reason::as_str).zip(totals.routes).collect(),
+        frequent: frequent(backend),
         learned: backend.learned.list(),
         clients: Activity::ALL.map(|activity| (activity.as_str(), clients(activity))).to_vec(),
         pools: pools(backend, now),
     }
+}
+
+fn frequent(backend: &Backend) -> Vec<(&'static str, Often)> {
+    let tables = backend.traffic.iter().map(|traffic| &traffic.frequent);
+    let told = |one: Often| {
+        let reason = Reason::ALL.get(one.reason).map_or("", |reason| reason.as_str());
+        (reason, one)
+    };
+    Frequent::top(tables, MOST).into_iter().map(told).collect()
 }
 
 fn pools(backend: &Backend, now: Mono) -> Vec<PoolOverview> {

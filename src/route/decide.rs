@@ -162,7 +162,7 @@ struct Need {
 
 /// How near a replica is to answering a read; the nearer the greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Standing {
+pub enum Standing {
     /// It is down, not what it should be, unknown, or takes no reads.
     Unusable,
     /// It is too far behind for any read.
@@ -171,6 +171,27 @@ enum Standing {
     Catching,
     /// It will do.
     Eligible,
+}
+
+impl Standing {
+    /// The word in `SHOW ROUTE`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unusable => "unusable",
+            Self::Lagging => "lagging",
+            Self::Catching => "catching up",
+            Self::Eligible => "eligible",
+        }
+    }
+}
+
+/// How near each replica is to answering a read of these facts: for people.
+pub fn standings<'a>(
+    facts: &Facts,
+    view: View<'a>,
+) -> impl Iterator<Item = (NodeId, Standing)> + use<'a> {
+    let need = Need::new(facts, view);
+    view.replicas().map(move |node| (node.id(), need.judge(node)))
 }
 
 impl Need {

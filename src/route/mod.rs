@@ -8,5 +8,5 @@ mod decide;
 mod reason;
 
 pub use self::balance::Dice;
-pub use self::decide::{Facts, Patience, Route, Seen, Target, decide};
+pub use self::decide::{Facts, Patience, Route, Seen, Standing, Target, decide, standings};
 pub use self::reason::Reason;

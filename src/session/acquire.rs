@@ -56,7 +56,7 @@ impl Session {
                 return Ok(());
             }
         };
-        self.count_route(route.reason);
+        self.count_route(route.reason, batch.fingerprint);
         self.explain(node, route.reason.as_str());
         self.doubt_unknown(route.reason);
         match self.check_out(node, route.reason, now) {
@@ -177,6 +177,7 @@ impl Session {
         link.passing = Passing::default();
         link.gate = Gate::Open;
         link.watch = Watch::Off;
+        link.reason = reason;
         bring_up_to_date(
             &self.worker,
             link,

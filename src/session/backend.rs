@@ -35,6 +35,8 @@ pub struct Policy {
     pub share: Share,
     /// How long things may take.
     pub timeouts: Timeouts,
+    /// From which time on statements are logged; [`Duration::MAX`] for none.
+    pub slow_statement: Duration,
     /// How large things may be.
     pub limits: Limits,
     /// How long a plan may stand in for parsing its statement anew; `None` is not at all.

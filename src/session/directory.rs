@@ -356,16 +356,15 @@ fn limits(config: &Config, size: PoolSize) -> Limits {
 }
 
 fn policy(config: &Config, database: &Database, user: &User) -> Policy {
+    let size = config.pool_size(database, user);
     Policy {
-        mode: config.pool_size(database, user).mode,
+        mode: size.mode,
         plan_reuse: config.plan_reuse(database, user),
         routing: user.routing.over(&database.routing),
-        pool_size: u32::try_from(config.pool_size(database, user).size).unwrap_or(u32::MAX),
-        share: Share::new(
-            database.routing.primary_read_share,
-            config.pool_size(database, user).size,
-        ),
+        pool_size: u32::try_from(size.size).unwrap_or(u32::MAX),
+        share: Share::new(database.routing.primary_read_share, size.size),
         timeouts: config.timeouts.clone(),
+        slow_statement: config.logging.slow_statement.unwrap_or(std::time::Duration::MAX),
         limits: config.limits.clone(),
         query_wait_timeout: config.pool.query_wait_timeout,
         server_check_delay: config.pool.server_check_delay,

@@ -132,7 +132,11 @@ impl Session {
             Survey::Terminate => Err(Ended::Client),
             Survey::Batch(batch, surveyed) => {
                 self.surveyed = surveyed;
-                self.take_batch(&batch, cx, now)
+                let used = self.take_batch(&batch, cx, now);
+                if self.worker.unnamed.get() != 0 {
+                    self.name_frequent(bytes);
+                }
+                used
             }
         }
     }

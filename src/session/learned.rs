@@ -68,6 +68,12 @@ impl Learned {
         lesson.is_some()
     }
 
+    /// The same without counting it as a use.
+    pub(crate) fn knows(&self, fingerprint: u64, edition: u64, now: Mono) -> bool {
+        let lessons = self.lessons.load();
+        lessons.get(&fingerprint).is_some_and(|lesson| lesson.is_valid(edition, now))
+    }
+
     /// Remembers a fingerprint; 0 stands for none.
     pub(crate) fn learn(&self, fingerprint: u64, edition: u64, now: Mono) {
         if fingerprint == 0 {

@@ -20,6 +20,7 @@ impl Requests<'_> {
     /// Notes what a statement leaves behind.
     #[inline]
     pub(super) fn note(&mut self, verdict: Verdict, text: &[u8]) {
+        self.link.fingerprint = verdict.fingerprint;
         let effects = verdict.effects;
         if effects.is_empty() {
             return;

@@ -11,6 +11,7 @@ use crate::clock::Mono;
 use crate::net::Watch;
 use crate::net::buffer::{Backlog, Recycler};
 use crate::pool::{Pooled, WorkerId};
+use crate::route::Reason;
 use crate::server::ConnectError;
 use crate::server::Server;
 use crate::session::machine::{Machine, OnBackend};
@@ -30,6 +31,10 @@ pub(crate) struct Link {
     /// The rest of a frame that passes without being looked at, each way.
     pub(crate) passing: Passing,
     pub(crate) gate: Gate,
+    /// Why the session that has the server got it.
+    pub(crate) reason: Reason,
+    /// The fingerprint of the statement that was sent last.
+    pub(crate) fingerprint: u64,
     /// What clients have left on the server that must be undone before another gets it.
     pub(crate) stains: Stains,
 }
@@ -64,6 +69,8 @@ impl Link {
             partial: Vec::new(),
             passing: Passing::default(),
             gate: Gate::Open,
+            reason: Reason::Trivial,
+            fingerprint: 0,
             stains: Stains::default(),
         })
     }

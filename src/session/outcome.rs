@@ -18,6 +18,7 @@ use crate::session::link::Gate;
 use crate::session::listening::withhold;
 use crate::session::replies::{self, Carried, Replies};
 use crate::session::respond::Trouble;
+use crate::session::slow;
 use crate::session::{
     Attached, Detour, Ended, Hold, Pending, Phase, Presence, Replay, Session, Wrote,
 };
@@ -162,7 +163,11 @@ impl Session {
             return;
         };
         let status = attached.lease.machine.status();
-        traffic.queries.record(now.saturating_since(attached.asked));
+        let took = now.saturating_since(attached.asked);
+        traffic.queries.record(took);
+        if took >= self.policy.slow_statement {
+            slow::log(&self.client, (&attached.lease, attached.node), took);
+        }
         if self.terms.monotonic == Monotonic::On
             && let Some(node) = self.client.backend.cluster.node(attached.node)
         {

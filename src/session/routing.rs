@@ -6,7 +6,8 @@ use crate::clock::Mono;
 use crate::cluster::{NodeId, Usable};
 use crate::config::PoolMode;
 use crate::protocol::error_response::{Report, Severity};
-use crate::protocol::{SqlState, TransactionStatus};
+use crate::protocol::frontend::{self, Bind, Named, Parse};
+use crate::protocol::{FrontendTag, SqlState, TransactionStatus, frame};
 use crate::route::{self, Facts, Patience, Reason, Route, Target};
 use crate::server::settings::Value;
 use crate::session::ours;
@@ -14,6 +15,7 @@ use crate::session::survey::Batch;
 use crate::session::terms::{Explain, Requirement, Terms};
 use crate::session::{Batches, Detour, Phase, Session};
 use crate::sql::{Access, Class, Isolation};
+use crate::telemetry::Sight;
 
 impl Session {
     /// Goes by the backend's present settings.
@@ -141,12 +143,41 @@ impl Session {
         self.explain(attached.node, why);
     }
 
-    pub(super) fn count_route(&self, reason: Reason) {
+    #[inline]
+    pub(super) fn count_route(&self, reason: Reason, fingerprint: u64) {
         let backend = &self.client.backend;
         if let Some(traffic) = backend.traffic.get(usize::from(self.worker.id.0))
             && let Some(counter) = traffic.routes.get(reason.index())
         {
             counter.add(1);
+            if traffic.frequent.count(fingerprint, reason.index()) == Sight::Unnamed {
+                self.worker.unnamed.set(fingerprint);
+            }
+        }
+    }
+
+    /// Tells what a statement is that has become frequent, if it is the first of the batch that `bytes` begin with.
+    #[cold]
+    pub(super) fn name_frequent(&self, bytes: &[u8]) {
+        let fingerprint = self.worker.unnamed.take();
+        let size = frame::header(bytes).ok().flatten().map_or(0, |header| header.size);
+        let Some(frame) = bytes.get(..size) else { return };
+        let body = frontend::body(frame);
+        let tag = bytes.first().copied().map(FrontendTag);
+        let named = |name: &[u8]| self.names.get(name).map(|known| &*known.query);
+        let text = match tag {
+            Some(FrontendTag::QUERY) => frontend::query_text(body).ok(),
+            Some(FrontendTag::PARSE) => Parse::read(body).ok().map(|parse| parse.query),
+            Some(FrontendTag::BIND) => Bind::read(body).ok().and_then(|bind| named(bind.statement)),
+            Some(FrontendTag::DESCRIBE) => Named::read(body).ok().and_then(|one| named(one.name)),
+            _ => None,
+        };
+        let Some(text) = text else { return };
+        let backend = &self.client.backend;
+        if self.worker.classify(text, backend.cluster.catalog()).fingerprint == fingerprint
+            && let Some(traffic) = backend.traffic.get(usize::from(self.worker.id.0))
+        {
+            traffic.frequent.name(fingerprint, &self.worker.form(text));
         }
     }
 }

@@ -127,6 +127,13 @@ impl Batch {
 }
 
 impl Batch {
+    /// A batch of one statement.
+    pub(super) fn of(verdict: Verdict, text: &[u8]) -> Self {
+        let mut batch = Self::EMPTY;
+        batch.join(verdict, text);
+        batch
+    }
+
     /// What the comment in front of one of its statements asks for. What is not understood may ask for more than a
     /// replica has.
     fn heed(&mut self, text: &[u8]) {
@@ -213,9 +220,7 @@ fn survey_query(
     if let Some(command) = command(verdict.effects, text) {
         return Ok(Survey::Local(Local::Command(size, command)));
     }
-    let mut batch = Batch::EMPTY;
-    batch.join(verdict, text);
-    Ok(Survey::Batch(batch, Surveyed::Query(text.len(), verdict)))
+    Ok(Survey::Batch(Batch::of(verdict, text), Surveyed::Query(text.len(), verdict)))
 }
 
 /// The command that `text` is, if it only touches what the session keeps.

@@ -65,7 +65,7 @@ impl Requirement {
         Self { instant: Mono::ZERO, because: Reason::ReadAfterOwnWrite };
 
     /// Both.
-    fn and(self, instant: Mono, because: Reason) -> Self {
+    pub(super) fn and(self, instant: Mono, because: Reason) -> Self {
         if instant > self.instant { Self { instant, because } } else { self }
     }
 }
@@ -118,14 +118,20 @@ impl Terms {
         }
     }
 
-    /// What a batch of this class is to a session that has said where its statements are to go.
+    /// What a batch of this class is to the session.
     #[inline]
     pub(super) fn class_of(&self, class: Class) -> Class {
-        match (self.way, class) {
-            (Way::Primary, Class::Read | Class::Begin(_)) => Class::Primary(Why::Hint),
-            (Way::Replica, Class::Primary(why)) if why.yields_to_hint() => Class::Read,
-            _ => class,
-        }
+        class_by(self.way, class)
+    }
+}
+
+/// What a batch of this class is to a session that has said where its statements are to go.
+#[inline]
+pub(super) fn class_by(way: Way, class: Class) -> Class {
+    match (way, class) {
+        (Way::Primary, Class::Read | Class::Begin(_)) => Class::Primary(Why::Hint),
+        (Way::Replica, Class::Primary(why)) if why.yields_to_hint() => Class::Read,
+        _ => class,
     }
 }
 

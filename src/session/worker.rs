@@ -41,6 +41,8 @@ pub struct Worker {
     classifier: RefCell<Classifier>,
     interner: RefCell<Interner>,
     pub(crate) dice: RefCell<Dice>,
+    /// The fingerprint of the statement that was routed last, if it has just become frequent; else 0.
+    pub(crate) unnamed: Cell<u64>,
 }
 
 impl Worker {
@@ -64,6 +66,7 @@ impl Worker {
             classifier: RefCell::new(Classifier::new(cache)),
             interner: RefCell::new(Interner::new((cache / 2).max(1), statement_ids)),
             dice: RefCell::new(Dice::new(rand::random())),
+            unnamed: Cell::new(0),
         })
     }
 
@@ -77,6 +80,11 @@ impl Worker {
     #[inline]
     pub(crate) fn classify(&self, sql: &[u8], catalog: &LiveCatalog) -> Verdict {
         self.classifier.borrow_mut().classify(sql, catalog)
+    }
+
+    /// A text with its literals masked, for people.
+    pub(crate) fn form(&self, sql: &[u8]) -> String {
+        String::from_utf8_lossy(self.classifier.borrow_mut().form(sql)).trim_end().to_owned()
     }
 
     /// The statement of a Parse message with this text and these types.

@@ -16,6 +16,7 @@
 //! sessions or replicas. Rules and their reasons: PostgreSQL's manual, "Hot Standby", and
 //! `src/backend/tcop/utility.c`, `ClassifyUtilityCommandAsReadOnly`.
 
+mod anatomy;
 mod ast;
 mod cache;
 mod canonical;
@@ -51,6 +52,7 @@ use keys::{Keys, fingerprint, in_edition};
 use lexer::Unlexable;
 use stencil::Stencils;
 
+pub use anatomy::{Part, PartKind};
 pub use catalog::{BadRow, Catalog, Census, Facts, LiveCatalog, Overrides, Snapshot};
 pub use tables::Tables;
 pub use verdict::{Access, Begin, Class, Effects, Isolation, Verdict, Why};
@@ -115,6 +117,24 @@ impl Classifier {
             self.exact.insert_if_seen(key, verdict);
         }
         verdict
+    }
+
+    /// The names in `sql`, each with why it keeps `sql` on the primary: for people, who ask one at a time.
+    pub fn parts(&mut self, sql: &[u8], catalog: &LiveCatalog) -> Vec<Part> {
+        match self.lex(sql) {
+            Ok(Masking::Full | Masking::Verbatim) => {
+                anatomy::parts(self.canonical.form(), &catalog.load())
+            }
+            Ok(Masking::Overflow) | Err(_) => Vec::new(),
+        }
+    }
+
+    /// `sql` with its literals masked, as its fingerprint stands for it; empty if it has none.
+    pub fn form(&mut self, sql: &[u8]) -> &[u8] {
+        match self.lex(sql) {
+            Ok(Masking::Full) => self.canonical.form(),
+            Ok(Masking::Overflow | Masking::Verbatim) | Err(_) => &[],
+        }
     }
 
     fn exact_key(&self, sql: &[u8], catalog: &LiveCatalog) -> u128 {

@@ -6,11 +6,13 @@
 //! ```
 
 pub mod counter;
+mod frequent;
 pub mod logging;
 pub mod metrics;
 pub mod overview;
 mod totals;
 mod traffic;
 
+pub use frequent::{Frequent, Often, Sight};
 pub use totals::{Distribution, Totals};
 pub use traffic::{ACTIVITIES, Presence, REASONS, Traffic, WorkerStats};

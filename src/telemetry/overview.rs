@@ -5,6 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::frequent::Often;
 use super::totals::Totals;
 
 /// Whether the pooler takes on work.
@@ -186,6 +187,8 @@ pub struct BackendOverview {
     pub totals: Totals,
     /// Batches by the reason of their route.
     pub routes: Vec<(&'static str, u64)>,
+    /// Batches by the reason of their route and their statement, the most frequent first.
+    pub frequent: Vec<(&'static str, Often)>,
     /// Fingerprints of reads that replicas have refused, and how many went to the primary because of that.
     pub learned: Vec<(u64, u64)>,
     /// Clients by what they are doing.
@@ -233,6 +236,28 @@ pub struct PoolOverview {
     pub closed: u64,
     /// Why the last could not be opened, until one can.
     pub last_error: Option<String>,
+}
+
+/// One line of what is known of a statement's route, for SHOW ROUTE.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Finding {
+    /// What it is about.
+    pub item: String,
+    /// What is so.
+    pub value: String,
+    /// Why; empty if there is nothing to say.
+    pub reason: String,
+}
+
+/// Why SHOW ROUTE has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unforeseeable {
+    /// There is more than one database, and none was named.
+    Ambiguous,
+    /// The database is not configured.
+    Database,
+    /// The user is not configured.
+    User,
 }
 
 /// A client or server connection, for SHOW CLIENTS and SHOW SERVERS.

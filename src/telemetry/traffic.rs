@@ -1,6 +1,7 @@
 //! What one worker has done for one (database, user).
 
 use super::counter::{Counter, Gauge, Histogram};
+use super::frequent::Frequent;
 
 /// How many routing reasons can be told apart.
 pub const REASONS: usize = 48;
@@ -74,6 +75,8 @@ pub struct Traffic {
     pub binds: Counter,
     /// Batches by the reason of their route, in the order of the reasons.
     pub routes: Routes,
+    /// The statements that come most often, by the same reasons.
+    pub frequent: Frequent,
     /// Reads that were run again elsewhere after a replica had failed them.
     pub replays: Counter,
     /// Errors of servers that clients were shown.

@@ -19,7 +19,7 @@ pub(super) use self::catalog::CATALOG;
 pub(super) use self::databases::{DATABASES, USERS};
 pub(super) use self::nodes::NODES;
 pub(super) use self::pools::POOLS;
-pub(super) use self::routes::ROUTES;
+pub(super) use self::routes::{ROUTE, ROUTES};
 pub(super) use self::sockets::{CLIENTS, SERVERS};
 pub(super) use self::stats::{STATS, STATS_AVERAGES, STATS_TOTALS};
 pub(super) use self::summary::{CONFIG, HELP, LISTS, STATE, VERSION, help};
@@ -28,7 +28,7 @@ use super::Period;
 use super::table::{Cell, Row};
 use crate::config::Config;
 use crate::protocol::backend::Column;
-use crate::telemetry::overview::{Overview, SocketOverview};
+use crate::telemetry::overview::{Finding, Overview, SocketOverview};
 
 /// All that a SHOW may look at.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub struct Scene {
     pub overview: Overview,
     /// The connections that the command is about.
     pub sockets: Vec<SocketOverview>,
+    /// What would become of the statement that the command is about.
+    pub findings: Vec<Finding>,
     /// The configuration.
     pub config: Arc<Config>,
     /// What was done in the last period.

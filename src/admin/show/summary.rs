@@ -83,6 +83,9 @@ pub(in crate::admin) fn help() -> impl Iterator<Item = [String; 3]> {
         let written = match command.argument {
             Argument::Anything => command.verb.to_owned(),
             Argument::Database => format!("{} [database]", command.verb),
+            Argument::Statement(word) => {
+                format!("{} {word} [FOR database [USER user]:] statement", command.verb)
+            }
             Argument::Word(word) => format!("{} {word}", command.verb),
         };
         let needs = match command.needs {

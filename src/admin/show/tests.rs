@@ -1,13 +1,15 @@
 use super::*;
 use crate::admin::command::{COMMANDS, Does};
 use crate::admin::testing::Sample;
-use crate::admin::{Pooler, Side};
+use crate::admin::{Pooler, Question, Side};
 
 async fn scene() -> Scene {
     let sample = Sample::default();
+    let question = Question { database: None, user: None, statement: "select 1".into() };
     Scene {
         overview: sample.overview(),
         sockets: sample.sockets(Side::Clients).await,
+        findings: sample.forecast(&question).unwrap(),
         config: sample.config(),
         period: sample.period(),
     }
@@ -23,7 +25,9 @@ fn column(show: &Show, scene: &Scene, name: &str) -> Vec<Cell> {
 async fn every_row_has_a_cell_for_each_column() {
     let scene = scene().await;
     for command in COMMANDS {
-        let (Does::Show(show) | Does::Help(show) | Does::Sockets(_, show)) = command.does else {
+        let (Does::Help(show) | Does::Route(show) | Does::Show(show) | Does::Sockets(_, show)) =
+            command.does
+        else {
             continue;
         };
         let rows = (show.rows)(&scene);

@@ -4,8 +4,11 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::config::codec::{AddressOrOff, Addresses, CountAboveZero, Keyword, Names, WorkerCount};
+use crate::config::codec::{
+    AddressOrOff, Addresses, CountAboveZero, Keyword, Names, TimeOrOff, WorkerCount,
+};
 use crate::config::section::{keywords, section};
 
 section! {
@@ -55,6 +58,9 @@ section! {
         level: LogLevel, Keyword, LogLevel::Info, Restart;
         /// How a message is written: "text" or "json" (one object per line).
         format: LogFormat, Keyword, LogFormat::Text, Restart;
+        /// Statements that take at least so long are logged: node, reason of the route, time, fingerprint, and the text
+        /// with its literals masked if it is a frequent one (SHOW ROUTES). 0 means none.
+        slow_statement: Option<Duration>, TimeOrOff, None, Reload;
     }
 }
 
