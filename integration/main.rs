@@ -34,6 +34,7 @@ mod pooler;
 mod programs;
 mod regress;
 mod roles;
+mod second_try;
 mod sequences;
 mod stop;
 mod streams;

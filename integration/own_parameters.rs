@@ -153,7 +153,7 @@ async fn they_may_come_with_the_startup_packet(major: u16) {
 }
 
 /// A client, and the notices that it gets.
-async fn listener(url: &str) -> (Client, Receiver<String>) {
+pub(crate) async fn listener(url: &str) -> (Client, Receiver<String>) {
     let (client, mut connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     let (tell, told) = channel(16);
     tokio::spawn(async move {

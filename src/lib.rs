@@ -81,9 +81,14 @@
 //!
 //! # The safety net
 //!
-//! An autocommit read on a replica that fails with what a replica alone may say (25006, recovery conflicts, 42P01 or
-//! 42703 just after DDL, 57P01, a lost connection, ...: SQLSTATE and the routine field, never the text; the list is
-//! `session::blame`) is run once more on the primary, if the client has seen nothing of the answer.
+//! An autocommit read on a replica that fails with what a replica alone may say (SQLSTATE and the routine field, never the
+//! text; the list is `session::blame`) is run again, if the client has seen nothing of the answer:
+//!
+//! * what is about the node (recovery conflicts, 57P01, a lost connection) on another replica that will do, and on the
+//!   primary if there is none or that fails it as well;
+//! * what is no read after all (25006 and its like) on the primary;
+//! * what names something that the replica may not have heard of (42P01, 42703, 42883, ...) on the primary, if the catalog is
+//!   known to have changed within `max_lag`: a name that nobody knows does not run twice.
 //!
 //! # Layers
 //!

@@ -39,6 +39,8 @@ pub struct Facts {
     pub full_at: u32,
     /// For how long a replica that has returned gets less than its share.
     pub slow_start: Duration,
+    /// The replica that has failed the read, which goes to another one at once or to the primary.
+    pub avoid: Option<NodeId>,
 }
 
 /// What a session has read last. The node that showed it shows it still, unless it has been away; any other node has
@@ -128,8 +130,12 @@ fn read(facts: &Facts, view: View<'_>, reason: Reason, dice: &mut Dice) -> Route
     let scales = Scales { now: facts.now, slow_start: facts.slow_start };
     let has_room = |node: &&Node| node.is_near() && node.in_flight() < facts.full_at;
     let near = lighter_of_two(eligible.clone().filter(has_room), scales, dice);
+    let reason = if facts.avoid.is_some() { Reason::ReplicaFailed } else { reason };
     if let Some(id) = near.or_else(|| lighter_of_two(eligible, scales, dice)) {
         return Route { target: Target::Node(id), reason };
+    }
+    if facts.avoid.is_some() {
+        return Route { target: Target::Primary, reason };
     }
     let nearest = view.replicas().map(|node| need.judge(node)).max();
     let reason = match nearest {
@@ -155,6 +161,7 @@ fn read(facts: &Facts, view: View<'_>, reason: Reason, dice: &mut Dice) -> Route
 struct Need {
     required: Mono,
     seen: Option<Seen>,
+    avoid: Option<NodeId>,
     /// Lag is measured from here.
     from: Mono,
     max_lag: Duration,
@@ -199,6 +206,7 @@ impl Need {
         Self {
             required: facts.required,
             seen: facts.seen,
+            avoid: facts.avoid,
             from: facts.now.min(view.held_at()),
             max_lag: facts.max_lag,
         }
@@ -220,7 +228,7 @@ impl Need {
     fn judge(&self, node: &Node) -> Standing {
         // One load decides: it is zero unless reads may go there.
         let fresh = node.fresh_as_of();
-        if node.weight() == 0 {
+        if node.weight() == 0 || self.avoid == Some(node.id()) {
             return Standing::Unusable;
         }
         if fresh == Mono::ZERO {

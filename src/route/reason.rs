@@ -45,6 +45,8 @@ reasons! {
     ReadLagging = "read_lagging",
     /// No replica is configured, or none is up.
     NoReplica = "no_replica",
+    /// A replica has failed it: it runs on another one, or on the primary.
+    ReplicaFailed = "replica_failed",
     /// A replica has refused such a read as a write.
     Learned = "learned",
     /// `read_write_split` is off.

@@ -184,8 +184,8 @@ impl Session {
             self.parameters.wanted(),
             policy.limits.max_prepared_statements,
         );
-        let is_replayable =
-            node != NodeId::PRIMARY && matches!(reason, Reason::Read | Reason::ReadOnlyTransaction);
+        let is_replayable = node != NodeId::PRIMARY
+            && matches!(reason, Reason::Read | Reason::ReadOnlyTransaction | Reason::ReplicaFailed);
         let pins = match policy.mode {
             PoolMode::Session => Pins::SESSION_MODE,
             PoolMode::Transaction => Pins::empty(),

@@ -156,6 +156,7 @@ impl Scene {
             patience: Patience::Left,
             full_at: u32::try_from(self.pool_size).unwrap_or(u32::MAX),
             slow_start: routing.slow_start,
+            avoid: None,
         }
     }
 

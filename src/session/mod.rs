@@ -241,12 +241,14 @@ enum Hold {
     Ready,
 }
 
-/// Where the next batch must not go.
+/// Where the next batch goes because it has failed elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Detour {
     /// Anywhere it may.
     None,
-    /// A replica has failed it: the primary.
+    /// This replica has failed it: to another one if one will do, else to the primary.
+    Other(NodeId),
+    /// A replica has failed it: to the primary.
     Primary,
 }
 

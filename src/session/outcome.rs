@@ -8,9 +8,9 @@ use crate::config::Monotonic;
 use crate::net::buffer::Gather;
 use crate::protocol::error_response::Severity;
 use crate::protocol::{SqlState, TransactionStatus, backend};
-use crate::route::Seen;
+use crate::route::{Reason, Seen};
 use crate::session::acquire::Moved;
-use crate::session::blame::End;
+use crate::session::blame::{Blame, End};
 use crate::session::books::Books;
 use crate::session::clients::Activity;
 use crate::session::learned;
@@ -142,18 +142,45 @@ impl Session {
     ) -> Result<Moved, Ended> {
         let Phase::Attached(attached) = &self.phase else { return Ok(Moved::No) };
         let is_refused = seen.settings == Carried::Refused;
-        // What a replica refuses to set it may not know yet, or it is about to leave.
-        if (is_refused || seen.is_replicas_fault())
-            && attached.node != NodeId::PRIMARY
+        if attached.node != NodeId::PRIMARY
             && matches!(attached.replay, Replay::Recorded(_))
+            && let Some(elsewhere) = self.elsewhere(attached.node, seen, now)
         {
-            self.replay_failed(seen, now);
+            self.replay_failed(seen, elsewhere, now);
             return Ok(Moved::Yes);
         }
         if is_refused {
             return Err(self.dismiss(&Trouble::SettingsRefused, cx));
         }
         if seen.is_plan_stale() { Ok(self.repair()) } else { Ok(Moved::No) }
+    }
+
+    /// Where to try again what `node`, a replica, has failed; `None` if that would help nobody.
+    fn elsewhere(&self, node: NodeId, seen: replies::Seen, now: Mono) -> Option<Detour> {
+        // What a replica refuses to set it may not know yet, or it is about to leave.
+        if seen.settings == Carried::Refused {
+            return Some(Detour::Primary);
+        }
+        let cluster = &self.client.backend.cluster;
+        match seen.blame() {
+            Blame::Node => Some(self.other_than(node)),
+            Blame::Lateness => {
+                let max_lag = self.policy.routing.max_lag;
+                cluster.changed_lately(now, max_lag).then_some(Detour::Primary)
+            }
+            Blame::Replica => Some(Detour::Primary),
+            Blame::Plan | Blame::Statement => None,
+        }
+    }
+
+    /// Where to go with what `node`, a replica, has failed: another replica, and the primary if that fails it, too.
+    fn other_than(&self, node: NodeId) -> Detour {
+        match &self.phase {
+            Phase::Attached(attached) if attached.lease.reason != Reason::ReplicaFailed => {
+                Detour::Other(node)
+            }
+            _ => Detour::Primary,
+        }
     }
 
     /// ReadyForQuery has been shown to the client.
@@ -208,21 +235,21 @@ impl Session {
     }
 
     /// The same for what a replica has answered with an error.
-    fn replay_failed(&mut self, seen: replies::Seen, now: Mono) {
+    fn replay_failed(&mut self, seen: replies::Seen, elsewhere: Detour, now: Mono) {
         let code = seen.error.map_or(SqlState::ADMIN_SHUTDOWN, |error| error.code);
-        tracing::debug!(code = code.as_str(), "running a read again on the primary");
+        tracing::debug!(code = code.as_str(), ?elsewhere, "running a read again");
         self.doubt_refused(seen.error);
         if learned::teaches(code) {
             self.client.backend.learned.learn(self.fingerprint, self.edition, now);
         }
-        self.replay(now);
+        self.replay(elsewhere, now);
     }
 
-    /// Takes back what a replica could not do and has it done by the primary: the client has seen nothing.
-    pub(super) fn replay(&mut self, now: Mono) {
+    /// Takes back what a replica could not do and has it done elsewhere: the client has seen nothing.
+    fn replay(&mut self, elsewhere: Detour, now: Mono) {
         // Its answer is still on its way: not worth waiting for.
         let Some(record) = self.drop_server(now) else { return };
-        self.detour = Detour::Primary;
+        self.detour = elsewhere;
         self.take_back(record);
     }
 
@@ -235,7 +262,7 @@ impl Session {
             && attached.node != NodeId::PRIMARY
             && matches!(attached.replay, Replay::Recorded(_))
         {
-            self.replay(now);
+            self.replay(self.other_than(attached.node), now);
             return Ok(Moved::Yes);
         }
         if self.is_lone_read_on_replica() {

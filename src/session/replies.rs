@@ -66,9 +66,12 @@ impl Seen {
         self.error.is_some_and(|error| error.blame == Blame::Plan)
     }
 
-    /// Whether another node might have answered otherwise.
-    pub(super) fn is_replicas_fault(&self) -> bool {
-        self.is_leaving || self.error.is_some_and(|error| error.blame == Blame::Replica)
+    /// What might have answered otherwise than the replica that has failed; [`Blame::Statement`] if nothing.
+    pub(super) fn blame(&self) -> Blame {
+        if self.is_leaving {
+            return Blame::Node;
+        }
+        self.error.map_or(Blame::Statement, |error| error.blame)
     }
 }
 

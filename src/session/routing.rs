@@ -39,9 +39,13 @@ impl Session {
     }
 
     pub(super) fn route(&mut self, batch: &Batch, patience: Patience, now: Mono) -> Route {
-        if self.detour == Detour::Primary {
-            return Route { target: Target::Primary, reason: Reason::NoReplica };
-        }
+        let avoid = match self.detour {
+            Detour::None => None,
+            Detour::Other(node) => Some(node),
+            Detour::Primary => {
+                return Route { target: Target::Primary, reason: Reason::ReplicaFailed };
+            }
+        };
         if self.policy.mode == PoolMode::Session {
             return Route { target: Target::Primary, reason: Reason::PinnedSessionMode };
         }
@@ -67,6 +71,7 @@ impl Session {
             patience,
             full_at: self.policy.pool_size,
             slow_start: routing.slow_start,
+            avoid,
         };
         let cluster = &self.client.backend.cluster;
         if is_read {

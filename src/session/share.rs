@@ -107,6 +107,7 @@ impl Reason {
                 | Self::ReadTooFresh
                 | Self::ReadLagging
                 | Self::NoReplica
+                | Self::ReplicaFailed
         )
     }
 }

@@ -104,6 +104,9 @@ async fn follow(cluster: &Cluster, dial: &mut impl Dial) -> Result<Infallible, F
         let news = state.take_news();
         let begun = cluster.clock.now();
         let changes = reader.one(queries::CHANGES).await?;
+        if last.changes != changes {
+            cluster.note_ddl();
+        }
         if last.is_outdated(news, &changes, begun) {
             let took = load(cluster, &reader).await?;
             last = Read { changes, at: cluster.clock.now(), took };

@@ -25,6 +25,7 @@ fn facts() -> Facts {
         patience: Patience::Left,
         full_at: 20,
         slow_start: Duration::ZERO,
+        avoid: None,
     }
 }
 
@@ -50,6 +51,22 @@ fn a_read_goes_to_a_replica_and_a_write_to_the_primary() {
     assert_eq!(route(&facts(), &cluster), (Target::Node(NodeId(1)), Reason::Read));
     let write = Facts { class: Class::Primary(Why::Write), ..facts() };
     assert_eq!(route(&write, &cluster), (Target::Primary, Reason::Write));
+}
+
+#[test]
+fn what_a_replica_has_failed_goes_to_another_or_to_the_primary_at_once() {
+    let cluster = testing::cluster(&[1, 1], Routing::default());
+    for node in [1, 2] {
+        testing::publish(&cluster, NodeId(node), Mono(10 * SECOND - 1), Usable::Up);
+    }
+    for (failed, other) in [(1, 2), (2, 1)] {
+        let again = Facts { avoid: Some(NodeId(failed)), ..facts() };
+        assert_eq!(route(&again, &cluster), (Target::Node(NodeId(other)), Reason::ReplicaFailed));
+    }
+    let again = Facts { avoid: Some(NodeId(1)), no_replica: NoReplica::Error, ..facts() };
+    assert_eq!(route(&again, &one_replica()), (Target::Primary, Reason::ReplicaFailed));
+    let late = Facts { avoid: Some(NodeId(1)), required: Mono(10 * SECOND), ..facts() };
+    assert_eq!(route(&late, &cluster), (Target::Primary, Reason::ReplicaFailed));
 }
 
 #[test]
@@ -251,6 +268,7 @@ fn any_facts() -> impl Strategy<Value = Facts> {
             patience: if patient { Patience::Left } else { Patience::Spent },
             full_at: 3,
             slow_start: Duration::ZERO,
+            avoid: None,
         },
     )
 }
