@@ -86,6 +86,16 @@ async fn a_large_bind_streams_with_the_servers_name() {
 }
 
 #[tokio::test]
+async fn a_large_statement_is_prepared() {
+    let (_stage, mut client, mut server) = narrow().await;
+    let text = format!("insert into t values ('{}')", "x".repeat(200_000));
+    let batch = |name: &str| [parse(name, &text), sync()];
+    join(client.wire.stream_out(&bytes(&batch("a"))), server.expect(batch("pgl_1"))).await;
+    server.reply([parse_complete(), idle()]).await;
+    client.expect([parse_complete(), idle()]).await;
+}
+
+#[tokio::test]
 async fn copy_in_goes_as_fast_as_the_server_takes_it() {
     let (_stage, mut client, mut server) = narrow().await;
     client.send([query("copy t from stdin")]).await;

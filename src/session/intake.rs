@@ -265,7 +265,9 @@ impl Session {
             let taken = requests
                 .take(bytes, position, out)
                 .map_err(|error| Stop::Malformed(error.to_string()))?;
-            if attached.batches == Batches::None && taken != Taken::Wait {
+            if attached.batches == Batches::None
+                && !matches!(taken, Taken::Wait | Taken::Incomplete)
+            {
                 attached.batches = Batches::Sent;
                 // What was known is known of the first frame alone.
                 requests.surveyed = Surveyed::Nothing;
