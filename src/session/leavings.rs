@@ -50,7 +50,7 @@ impl Requests<'_> {
         if !verdict.effects.contains(Effects::SETS) {
             return self.note_savepoint(verdict, text);
         }
-        if let Some(changes) = settings::changes(text) {
+        if let Some(changes) = changes(verdict.effects, text) {
             self.parameters.expect(Step::Changes(changes));
             return Change::Session;
         }
@@ -73,4 +73,14 @@ impl Requests<'_> {
             _ => Change::None,
         }
     }
+}
+
+/// The changes of parameters that a text makes, if they are all known.
+///
+/// Other statements of the same text change nothing about that: either all of it happens or nothing.
+fn changes(effects: Effects, text: &[u8]) -> Option<Vec<settings::Change>> {
+    if effects.intersects(settings::UNCLEAR) {
+        return settings::changes(text);
+    }
+    settings::changes_among(text)
 }

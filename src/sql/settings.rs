@@ -1,10 +1,11 @@
 //! What a text of SET, RESET and `set_config` statements changes, read exactly or not at all.
 
 mod config;
+mod texts;
 
+pub use self::texts::{UNCLEAR, changes, changes_among, lone_changes};
 use super::cursor::{Cursor, name_of, string_of};
 use super::lexer::{self, Kind};
-use super::scan::Statements;
 use super::utility::{isolation_level, transaction_modes};
 use super::verdict::{Access, Isolation};
 
@@ -71,34 +72,6 @@ impl Change {
     const fn new(scope: Scope, action: Action) -> Self {
         Self { scope, action }
     }
-}
-
-/// The changes that a text makes, in order.
-///
-/// A text of one statement whose effects hold `SETS` but not `OPAQUE` always has some.
-///
-/// `None` unless the whole text is made of setting statements, each of them understood exactly.
-pub fn changes(sql: &[u8]) -> Option<Vec<Change>> {
-    lexer::validate(sql).ok()?;
-    let mut changes = Vec::new();
-    for statement in Statements::new(sql) {
-        let mut reader = Reader { text: statement.text, cursor: Cursor::new(statement.text) };
-        if reader.cursor.keyword("set") {
-            reader.set(&mut changes)?;
-        } else if reader.cursor.keyword("reset") {
-            changes.push(reader.reset()?);
-        } else {
-            changes.extend(config::changes(statement.text)?);
-            continue;
-        }
-        reader.cursor.at_end().then_some(())?;
-    }
-    (!changes.is_empty()).then_some(changes)
-}
-
-/// The same for a text of one statement only.
-pub fn lone_changes(sql: &[u8]) -> Option<Vec<Change>> {
-    (Statements::new(sql).count() == 1).then(|| changes(sql)).flatten()
 }
 
 /// How a setting statement is written.

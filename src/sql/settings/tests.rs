@@ -135,3 +135,16 @@ fn what_is_not_understood_is_refused_as_a_whole() {
         assert_eq!(changes(sql.as_bytes()), None, "{sql}");
     }
 }
+
+#[test]
+fn other_statements_hide_no_change_of_a_text() {
+    let all = |sql: &str| changes_among(sql.as_bytes());
+    let reset = Some(vec![Change::new(Scope::Session, Action::ResetAll)]);
+    assert_eq!(all("SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL;"), reset);
+    let set = Change::new(Scope::Local, Action::set("a.b", "1"));
+    assert_eq!(all("set constraints all deferred; set local a.b = 1; select 2"), Some(vec![set]));
+    // Changes that are understood by halves.
+    assert_eq!(all("reset all; select set_config(a, b, false) from t"), None);
+    assert_eq!(all("select 1; set = 2"), None);
+    assert_eq!(all("select 1"), None);
+}
