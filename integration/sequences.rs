@@ -107,4 +107,14 @@ async fn what_would_pin_a_replica_fails_its_transaction_alone(major: u16) {
         assert_eq!(extended.code(), Some(&SqlState::FEATURE_NOT_SUPPORTED), "{sql}");
         client.batch_execute("ROLLBACK").await.unwrap();
     }
+    // What was prepared before; a long value does not come in one piece.
+    let lock = client.prepare("SELECT pg_advisory_lock(length($1))").await.unwrap();
+    for value in ["short".to_owned(), "long ".repeat(100_000)] {
+        begin().await;
+        let prepared = client.query(&lock, &[&value]).await.unwrap_err();
+        assert_eq!(prepared.code(), Some(&SqlState::FEATURE_NOT_SUPPORTED));
+        client.batch_execute("ROLLBACK").await.unwrap();
+        client.query(&lock, &[&value]).await.unwrap();
+        client.batch_execute("SELECT pg_advisory_unlock_all()").await.unwrap();
+    }
 }

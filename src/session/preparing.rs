@@ -135,7 +135,7 @@ impl Requests<'_> {
         range: (usize, usize),
         out: &mut Gather<'_>,
     ) -> Readiness {
-        if self.bind_ours(&bind, out) {
+        if self.bind_ours(&bind, out) || self.bind_instead(&bind, out) {
             return Readiness::Ready;
         }
         if let Some(statement) = self.names.get(bind.statement)

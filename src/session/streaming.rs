@@ -84,6 +84,9 @@ impl Requests<'_> {
             };
         };
         *self.replay = Replay::Off;
+        if self.bind_instead(&bind, out) {
+            return Ok(Taken::Drop(size));
+        }
         let values_at = start + rest.len() - bind.rest.len();
         let missing = size - rest.len();
         let (name, change) = self.resolve_bind(&bind, out);

@@ -8,10 +8,13 @@ use crate::protocol::TransactionStatus;
 use crate::protocol::frontend::{self, Bind, Object, Parse};
 use crate::server::statements::Statement;
 use crate::session::machine::{Change, Owed, Request};
-use crate::session::ours::{Answer, Ask, Circumstances, ask};
+use crate::session::ours::{Answer, Ask, Circumstances, ask, not_on_replica};
 use crate::session::pins::Pins;
 use crate::session::requests::Requests;
 use crate::sql::{Effects, Verdict};
+
+/// Formats and values of a Bind without any.
+const NO_VALUES: &[u8] = &[0; 6];
 
 /// Parameter types of a Parse without any.
 const NO_TYPES: &[u8] = &[0, 0];
@@ -54,6 +57,26 @@ impl Requests<'_> {
             let parse = Parse { name, query: sql, types: NO_TYPES };
             self.prepare(&parse, Change::PreparesAndNames(id), id, out);
         }
+    }
+
+    /// A Bind of a statement that may not run here, prepared before: what is bound in its place fails when it is executed.
+    /// Returns whether it was one.
+    pub(in crate::session) fn bind_instead(
+        &mut self,
+        bind: &Bind<'_>,
+        out: &mut Gather<'_>,
+    ) -> bool {
+        let known = self.names.get(bind.statement);
+        if !known.is_some_and(|statement| self.may_not_run_here(statement.verdict)) {
+            return false;
+        }
+        self.link.server.statements.set_unnamed(None);
+        self.link.machine.sent(Owed::swallow(Request::Parse));
+        frontend::parse(out.insert(), b"", &not_on_replica(), NO_TYPES);
+        self.portals.unbind(bind.portal);
+        self.link.machine.sent(Owed::forward(Request::Bind));
+        frontend::bind(out.insert(), bind.portal, b"", NO_VALUES);
+        true
     }
 
     /// A Query.
