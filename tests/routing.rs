@@ -247,7 +247,7 @@ async fn a_transaction_stays_on_the_primary(delivery: Delivery) {
 
 /// What a server is washed with after a function of which nothing is known.
 const WASH: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; SELECT \
-                    pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
+                    pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP";
 
 async fn a_read_that_only_a_replica_refuses_runs_again_on_the_primary(delivery: Delivery) {
     let (stage, mut client, mut primary, mut replica) = all(delivery).await;

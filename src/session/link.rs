@@ -16,6 +16,7 @@ use crate::server::ConnectError;
 use crate::server::Server;
 use crate::session::machine::{Machine, OnBackend};
 use crate::session::pins::Stains;
+use crate::session::sequences::Use;
 
 /// A pooled server connection.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub(crate) struct Link {
     pub(crate) fingerprint: u64,
     /// What clients have left on the server that must be undone before another gets it.
     pub(crate) stains: Stains,
+    /// What its `currval` and `lastval` come from.
+    pub(crate) sequences: Use,
 }
 
 /// Whether the client's statements may follow settings of ours in the same packet.
@@ -72,6 +75,7 @@ impl Link {
             reason: Reason::Trivial,
             fingerprint: 0,
             stains: Stains::default(),
+            sequences: Use::NONE,
         })
     }
 

@@ -44,6 +44,7 @@ impl Session {
             parameters: &mut self.parameters,
             listening: &mut self.listening,
             pins: &mut attached.pins,
+            sequences: &mut self.sequences,
             inquiry: &mut attached.inquiry,
             traffic,
             from: attached.node,

@@ -31,7 +31,7 @@ impl Requests<'_> {
         if self.may_not_run_here(statement.verdict)
             && (parse.name.is_empty() || self.names.get(parse.name).is_none())
         {
-            self.parse_instead(parse.name, &not_on_replica(), out);
+            self.parse_instead(parse.name, &not_on_replica().sql(), out);
             return;
         }
         if parse.name.is_empty() {

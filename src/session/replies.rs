@@ -16,6 +16,7 @@ use crate::session::machine::{Change, Machine, OnBackend, Violation};
 use crate::session::names::Names;
 use crate::session::parameters::{Outcome, Parameters};
 use crate::session::pins::{Pins, Stains};
+use crate::session::sequences::Use;
 use crate::telemetry::Traffic;
 
 /// Parameters that tell what a node is, not what a session wants: the pooler answers for them itself.
@@ -29,6 +30,7 @@ pub(super) struct Replies<'a> {
     pub(super) parameters: &'a mut Parameters,
     pub(super) listening: &'a mut Option<Box<Listening>>,
     pub(super) pins: &'a mut Pins,
+    pub(super) sequences: &'a mut Use,
     pub(super) inquiry: &'a mut Inquiry,
     pub(super) traffic: &'a Traffic,
     /// The server's node: of a replica's farewell the client is told nothing.
@@ -296,12 +298,14 @@ impl Replies<'_> {
                 self.link.server.settings = std::sync::Arc::default();
                 self.link.server.statements.clear();
                 self.names.clear();
+                self.forget_values();
                 // What has been sent behind it may have left new ones.
                 if self.link.machine.is_at_last() {
                     self.link.stains &= Stains::FOREVER;
                     *self.pins &= Pins::SESSION_MODE;
                 }
             }
+            b"DISCARD SEQUENCES" => self.forget_values(),
             b"DEALLOCATE ALL" => {
                 self.link.server.statements.clear();
                 self.names.clear();

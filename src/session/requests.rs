@@ -20,6 +20,7 @@ use crate::session::ours::{Circumstances, not_on_replica};
 use crate::session::parameters::Parameters;
 use crate::session::pins::{Pins, Stains};
 use crate::session::portals::Portals;
+use crate::session::sequences::{Use, not_own};
 use crate::session::survey::{Command, Surveyed, command};
 use crate::session::worker::Worker;
 use crate::session::{Replay, Wrote};
@@ -41,6 +42,7 @@ pub(super) struct Requests<'a> {
     pub(super) hub: &'a Arc<Hub>,
     pub(super) portals: &'a mut Portals,
     pub(super) pins: &'a mut Pins,
+    pub(super) sequences: &'a mut Use,
     pub(super) inquiry: &'a mut Inquiry,
     pub(super) wrote: &'a mut Wrote,
     pub(super) tables: &'a mut Tables,
@@ -68,6 +70,8 @@ pub(super) enum Taken {
     TooLong,
     /// The client's prepared statements are more than one client may have.
     TooMuch,
+    /// A FunctionCall of `currval` or `lastval` might be told another client's.
+    NotOwn,
     /// The client leaves.
     Terminate,
 }
@@ -128,6 +132,9 @@ impl Requests<'_> {
             FrontendTag::SYNC => self.forward(Request::Sync, range, out),
             FrontendTag::FLUSH => out.pass(range.0, range.1),
             FrontendTag::FUNCTION_CALL => {
+                if self.call_asks_others(body) {
+                    return Ok(Taken::NotOwn);
+                }
                 self.note_write(Tables::ALL);
                 if !self.link.machine.at_boundary() {
                     // PostgreSQL 18 says that the transaction of such a batch is over, and leaves it open.
@@ -187,7 +194,11 @@ impl Requests<'_> {
             return Readiness::Wait;
         }
         if self.may_not_run_here(verdict) {
-            self.query_instead(&not_on_replica(), out);
+            self.query_instead(&not_on_replica().sql(), out);
+            return Readiness::Ready;
+        }
+        if self.asks_others(verdict, text) {
+            self.query_instead(&not_own().sql(), out);
             return Readiness::Ready;
         }
         if verdict.effects.contains(Effects::OURS) {
