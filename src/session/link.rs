@@ -126,6 +126,11 @@ impl Link {
         self.machine.is_settled() && self.is_still()
     }
 
+    /// Whether the client has been shown the beginning of a message whose rest has not come.
+    pub(crate) fn is_showing(&self) -> bool {
+        self.passing.from_server > 0 && self.passing.shown == OnBackend::Forward
+    }
+
     /// Whether no byte is on its way, and no message half sent.
     #[inline]
     pub(crate) fn is_still(&self) -> bool {

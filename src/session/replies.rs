@@ -33,7 +33,8 @@ pub(super) struct Replies<'a> {
     pub(super) sequences: &'a mut Use,
     pub(super) inquiry: &'a mut Inquiry,
     pub(super) traffic: &'a Traffic,
-    /// The server's node: of a replica's farewell the client is told nothing.
+    /// The server's node: of a replica's farewell the client is told nothing, nor of a primary's that has answered
+    /// everything.
     pub(super) from: NodeId,
     /// What has been seen, for the session to act upon.
     pub(super) seen: Seen,
@@ -154,7 +155,8 @@ impl Replies<'_> {
                 matches!(code, Some(SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN));
         }
         if tag == BackendTag::ERROR_RESPONSE
-            && self.from != NodeId::PRIMARY
+            && (self.from != NodeId::PRIMARY
+                || (self.pins.is_empty() && self.link.machine.is_settled()))
             && ErrorFields(body).is_fatal()
         {
             return Ok(OnBackend::Swallow);
