@@ -81,6 +81,23 @@ fn stories(lock: i32) -> Vec<Vec<(String, bool)>> {
             ("CLOSE c", false),
         ]),
         story(&[("DECLARE c CURSOR WITH HOLD FOR SELECT 1", true), ("CLOSE ALL", false)]),
+        story(&[("PREPARE p AS SELECT 1", false), ("DEALLOCATE p", false)]),
+        story(&[
+            ("PREPARE p AS SELECT 'now'::timestamptz", true),
+            ("PREPARE q AS SELECT 1", true),
+            ("DEALLOCATE q", true),
+            ("EXECUTE p", true),
+            ("DEALLOCATE p", false),
+        ]),
+        story(&[
+            ("BEGIN; PREPARE p AS SELECT 'today'::date; ROLLBACK", true),
+            ("DISCARD ALL", false),
+        ]),
+        story(&[
+            ("PREPARE p (int) AS SELECT pg_advisory_lock($1)", false),
+            ("EXECUTE p (LOCK)", true),
+            ("SELECT pg_advisory_unlock(LOCK); DEALLOCATE p", false),
+        ]),
         story(&[
             ("SELECT pg_advisory_lock(LOCK); CREATE TEMP TABLE a (b int)", true),
             ("SELECT pg_advisory_unlock(LOCK)", true),

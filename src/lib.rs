@@ -116,8 +116,8 @@
 //! | when a replica counts as fresh, or as usable | [`cluster::freshness`], [`cluster::health`] |
 //! | which replica a read gets | `route::balance` |
 //! | what a read must see | `session::terms`; its parameters: `session::ours` |
+//! | what PREPARE, EXECUTE and DEALLOCATE of SQL do | `sql::prepared`, `session::naming`; what a server has of it: [`server::given`] |
 //! | what keeps a client on its server, and until when | `session::pins`, `session::inquiry` |
-//! | whose `currval` a server has | `session::sequences` |
 //! | who hears a NOTIFY | `session::hub`, `session::channels` |
 //! | what a name in a statement stands for | `sql::catalog`, read by `cluster::catalog` |
 //! | what SHOW ROUTE says | `session::forecast`, `sql::anatomy` |
@@ -180,10 +180,6 @@
 //! * **Whether a pin still has its reason PostgreSQL is asked** (`session::inquiry`), after transactions that may have
 //!   changed it: no counting of ours could know what a `pg_try_advisory_lock` returned. What it denies need not be
 //!   washed off either; only temporary objects always cost a DISCARD ALL, because prepared statements may depend on them.
-//! * **Sequence state is forgotten before it could be read by another, not after it was made:** any write may call `nextval`,
-//!   and hardly anybody asks for `currval`. Where a text or the catalog (functions, defaults, views, triggers) asks for it,
-//!   a server that has served another writer is told DISCARD SEQUENCES in the packet of the next first statement; elsewhere
-//!   it costs one comparison. Only a database's first asker can meet what was left before, and its transaction is failed.
 //! * **A LISTEN runs on the client's server although the hub listens:** errors, answers and transactions are then
 //!   PostgreSQL's own. The hub listens first, and is asked for a sign of life before a LISTEN or a COMMIT that listens
 //!   and after a NOTIFY of a client that listens: PostgreSQL delivers what was committed before it answers. So a client
@@ -203,6 +199,13 @@
 //! * **The same text under other circumstances is another prepared statement** (`Background`), for named statements
 //!   too: literals and names are resolved when a text is parsed, so two clients with different `search_path`, `TimeZone`
 //!   or role must not share one.
+//! * **Texts that name prepared statements pass as they are** (`session::naming`): before them, in the same packet, the server
+//!   is given what its client calls so, under just that name, and loses what others call so. Rewriting the name would show in
+//!   errors, in their positions and in `pg_stat_activity`. The record of a server's names holds identities, not owners, so
+//!   clients of one application that prepare the same share one. What a text has done to names follows from its tags,
+//!   statement by statement, as PostgreSQL does not roll it back. If the server cannot prepare it any more its error takes
+//!   the place of the 26000 that follows. A transaction begins with all that its client has prepared by SQL, because a failed
+//!   one takes nothing; what was prepared by the protocol and is executed by name in one string with the ROLLBACK is missed.
 //! * **Parameters of ours (`pglagoon.*`) are kept among the session's parameters** and answered in their place among the
 //!   server's answers: so transactions, RESET and startup options treat them as any. What is wrong within a transaction
 //!   is reported by the server, by way of a DO that raises just that error, because the transaction has to fail there.

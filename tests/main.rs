@@ -16,6 +16,7 @@ mod elision;
 mod extended;
 mod isolation;
 mod limits;
+mod naming;
 mod prepared;
 mod reload;
 mod routing;

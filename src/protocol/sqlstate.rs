@@ -49,6 +49,8 @@ codes! {
     TRANSACTION_TIMEOUT = b"25P04",
     /// A write in a read-only transaction, or on a standby.
     READ_ONLY_TRANSACTION = b"25006",
+    /// A transaction that has failed takes nothing but its end.
+    IN_FAILED_TRANSACTION = b"25P02",
     /// A prepared statement that does not exist.
     UNDEFINED_STATEMENT = b"26000",
     /// Authentication is not possible.
@@ -61,6 +63,8 @@ codes! {
     SERIALIZATION_FAILURE = b"40001",
     /// A deadlock.
     DEADLOCK_DETECTED = b"40P01",
+    /// A name that is not to be given.
+    RESERVED_NAME = b"42939",
     /// A syntax error.
     SYNTAX_ERROR = b"42601",
     /// A column that does not exist.

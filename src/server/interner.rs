@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
-use crate::server::statements::{Background, Reuse, Statement, StatementId};
+use crate::server::statements::{Background, Reuse, Statement, StatementId, body};
 use crate::sql::{Effects, LiveCatalog, Verdict};
 
 /// All statements that clients of one worker use, so that equal ones are kept once.
@@ -63,8 +63,9 @@ impl Interner {
                 background: background.cloned(),
             })
         };
+        let body = body(query, types);
         let Some(background) = background else {
-            return new(None, classify(query), Reuse::Never);
+            return new(None, classify(body), Reuse::Never);
         };
         let mut hasher = self.hasher.build_hasher();
         hasher.write(query);
@@ -83,13 +84,13 @@ impl Interner {
         }
         let statement = match young.or_else(|| self.old.get(&hash).filter(is_same)) {
             Some(known) if known.edition == edition => Arc::clone(known),
-            Some(known) => Arc::new(known.renewed(edition, classify(query))),
+            Some(known) => Arc::new(known.renewed(edition, classify(body))),
             None => {
-                let verdict = classify(query);
+                let verdict = classify(body);
                 if verdict.effects.intersects(TIED) {
                     return new(None, verdict, Reuse::Never);
                 }
-                new(Some(background), verdict, Reuse::of(query, verdict))
+                new(Some(background), verdict, Reuse::of(body, verdict))
             }
         };
         if self.young.len() >= self.limit {
@@ -107,7 +108,7 @@ impl Interner {
         classify: impl FnOnce(&[u8]) -> Verdict,
     ) -> Arc<Statement> {
         match &old.background {
-            None => Arc::new(old.renewed(catalog.edition(), classify(&old.query))),
+            None => Arc::new(old.renewed(catalog.edition(), classify(old.body()))),
             known => self.intern((&old.query, &old.types), (catalog, known.as_ref()), classify),
         }
     }

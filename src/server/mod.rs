@@ -8,6 +8,7 @@ pub mod cancel;
 pub mod connect;
 pub mod error;
 pub mod exchange;
+pub mod given;
 pub mod interner;
 pub mod login;
 pub mod settings;

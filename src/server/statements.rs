@@ -8,8 +8,9 @@ use foldhash::fast::FixedState;
 
 use crate::clock::Mono;
 use crate::protocol::frontend::{self, Object};
+use crate::server::given::Given;
 use crate::server::settings::Meaning;
-use crate::sql::{Verdict, reuse};
+use crate::sql::{Verdict, prepared, reuse};
 
 /// Tells statements apart: equal ids mean equal text and parameter types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,7 +23,8 @@ pub struct Statement {
     pub id: StatementId,
     /// Its text.
     pub query: Box<[u8]>,
-    /// Its parameter types as they stand in Parse: OID 0 and an explicit OID are different statements.
+    /// Its parameter types as they stand in Parse: OID 0 and an explicit OID are different statements. Empty, without
+    /// even a count, for a statement of SQL's PREPARE, whose text is that whole command.
     pub types: Box<[u8]>,
     /// The database that its text is about: the same text is another statement elsewhere.
     pub origin: u64,
@@ -67,6 +69,29 @@ impl Statement {
         *self.query == *query && *self.types == *types
     }
 
+    /// Whether it was prepared by SQL's PREPARE, under a name that the text contains.
+    #[inline]
+    pub fn is_sql(&self) -> bool {
+        self.types.is_empty()
+    }
+
+    /// What it runs.
+    pub fn body(&self) -> &[u8] {
+        body(&self.query, &self.types)
+    }
+
+    /// Whether preparing it anew on another server is the same as having prepared it there: its client need not keep
+    /// its server for it.
+    pub fn can_follow(&self) -> bool {
+        reuse::is_reusable(self.body(), self.verdict)
+    }
+
+    /// Whether its text means the same under these circumstances.
+    #[inline]
+    pub fn means_the_same(&self, background: Option<&Background>) -> bool {
+        background.is_some() && self.background.as_ref() == background
+    }
+
     /// The same statement after its database's catalog has changed.
     pub(super) fn renewed(&self, edition: u64, verdict: Verdict) -> Self {
         Self {
@@ -80,6 +105,12 @@ impl Statement {
             background: self.background.clone(),
         }
     }
+}
+
+/// What a statement with this text and these types runs.
+pub(super) fn body<'a>(query: &'a [u8], types: &[u8]) -> &'a [u8] {
+    let prepared = if types.is_empty() { prepared::body(query) } else { None };
+    prepared.unwrap_or(query)
 }
 
 /// A statement's name on one server. Numbers are never used twice on a connection, so a Parse can never
@@ -168,6 +199,8 @@ pub struct Statements {
     given_up: Vec<ServerName>,
     /// The statements that were parsed without a name, by the last digits of their ids.
     once: Vec<u64>,
+    /// The names that clients have chosen themselves.
+    pub given: Given,
 }
 
 impl Statements {
@@ -270,11 +303,23 @@ impl Statements {
         self.unnamed = Some(StatementId(0));
     }
 
-    /// The server has lost all statements: DISCARD ALL or DEALLOCATE ALL.
+    /// The server has lost all statements.
     pub fn clear(&mut self) {
-        self.named.clear();
-        self.given_up.clear();
+        self.give_up_all();
+        self.lose_given_up();
         self.unnamed = None;
+    }
+
+    /// A DISCARD ALL or DEALLOCATE ALL is on its way: what is prepared behind it stays.
+    pub fn give_up_all(&mut self) {
+        self.given_up.extend(self.named.drain().map(|(_, prepared)| prepared.name));
+        self.given.doubt_all();
+    }
+
+    /// It has been carried out.
+    pub fn lose_given_up(&mut self) {
+        self.given_up.clear();
+        self.given.lose_doubtful();
     }
 
     /// How many statements the server has.

@@ -28,6 +28,7 @@ impl Ledger for Books<'_> {
                 self.statements.confirm(id);
                 self.names.commit();
             }
+            Change::Given | Change::Offered => self.statements.given.confirm(),
             Change::Savepoint | Change::Session => self.parameters.commit(),
         }
     }
@@ -60,10 +61,6 @@ impl Ledger for Books<'_> {
             Synthetic::OursToQuery(status) => self.parameters.answer_query(status, self.answers),
             Synthetic::CloseComplete => backend::bare(self.answers, BackendTag::CLOSE_COMPLETE),
             Synthetic::ParseComplete => backend::bare(self.answers, BackendTag::PARSE_COMPLETE),
-            Synthetic::Deallocated(status) => {
-                backend::command_complete(self.answers, b"DEALLOCATE");
-                backend::ready_for_query(self.answers, status);
-            }
         }
     }
 }
@@ -82,6 +79,7 @@ impl Books<'_> {
                 self.statements.forget(id);
                 self.names.roll_back();
             }
+            Change::Given | Change::Offered => self.statements.given.doubt(),
             Change::Savepoint | Change::Session => self.parameters.roll_back(),
         }
     }

@@ -12,7 +12,6 @@ impl Requests<'_> {
     #[inline]
     pub(super) fn note_write(&mut self, tables: Tables) {
         *self.tables = self.tables.union(tables);
-        self.note_use();
         if *self.wrote == Wrote::No {
             *self.wrote = Wrote::Maybe;
         }
@@ -26,7 +25,6 @@ impl Requests<'_> {
         if effects.is_empty() {
             return;
         }
-        self.note_values(effects, text);
         if effects.contains(Effects::WRITES) {
             self.note_write(verdict.tables);
         }

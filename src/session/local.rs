@@ -10,7 +10,6 @@ use crate::protocol::{BackendTag, FrontendTag, TransactionStatus, backend, frame
 use crate::session::intake::Used;
 use crate::session::ours::{Ask, Circumstances, ask};
 use crate::session::respond::Trouble;
-use crate::session::sequences::Use;
 use crate::session::survey::{Batch, Command, Local};
 use crate::session::{Ended, Session};
 
@@ -103,21 +102,13 @@ impl Session {
             Command::DiscardAll => {
                 self.names.clear();
                 self.parameters.discard();
-                self.sequences = Use::NONE;
                 if let Some(listening) = &mut self.listening {
                     listening.channels.clear();
                 }
                 b"DISCARD ALL"
             }
             Command::Deallocate(name) => {
-                if !self.names.remove(name.as_bytes()) {
-                    let trouble = Trouble::UnknownStatement(name.clone());
-                    self.say(|out| {
-                        trouble.encode(Severity::Error, out);
-                        backend::ready_for_query(out, TransactionStatus::Idle);
-                    });
-                    return;
-                }
+                self.names.remove(name.as_bytes());
                 b"DEALLOCATE"
             }
         };

@@ -38,6 +38,7 @@ mod local;
 pub mod login;
 mod machine;
 mod names;
+mod naming;
 mod options;
 mod orders;
 mod ours;
@@ -53,7 +54,6 @@ mod replies;
 mod requests;
 pub mod respond;
 mod routing;
-mod sequences;
 mod share;
 mod slow;
 mod startup;
@@ -88,7 +88,6 @@ use names::Names;
 use parameters::Parameters;
 use pins::Pins;
 use portals::Portals;
-use sequences::Use;
 use survey::Surveyed;
 use terms::Terms;
 use worker::Worker;
@@ -115,8 +114,6 @@ pub(crate) struct Session {
     /// What this client has read last, if that matters.
     seen: Option<Seen>,
     terms: Terms,
-    /// What its `currval` and `lastval` come from.
-    sequences: Use,
     /// Its place among the reads that are on the primary for want of a replica.
     place: Option<share::Place>,
     /// The fingerprint of the read that was routed last; 0 if it was no read.
@@ -303,7 +300,6 @@ impl Session {
             last_write: Mono::ZERO,
             seen: None,
             terms,
-            sequences: Use::NONE,
             place: None,
             fingerprint: 0,
             arrived: Mono::ZERO,

@@ -1,8 +1,9 @@
-//! The names that a client has given to prepared statements.
+//! The names that a client has given to prepared statements, by the protocol or by SQL: PostgreSQL has one set of them.
 //!
 //! Names belong to the client, statements to everybody, and neither to a server. A name counts from ParseComplete
 //! on, and until CloseComplete: what is on its way is kept apart, in order, and is committed or dropped when the
-//! answer comes.
+//! answer comes. What a text does to names counts when the server has completed that statement of it, whatever becomes
+//! of the transaction.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -11,13 +12,39 @@ use foldhash::fast::RandomState;
 
 use crate::protocol::frontend::{self, Parse};
 use crate::protocol::{FrontendTag, frame};
-use crate::server::statements::Statement;
+use crate::server::statements::{Statement, StatementId};
 
 /// Statements by a client's names for them.
 type Named = HashMap<Box<[u8]>, Arc<Statement>, RandomState>;
 
-/// A name, and what it will stand for; nothing after a Close.
-type Upcoming = (Box<[u8]>, Option<Arc<Statement>>);
+/// The length at which PostgreSQL cuts names (`NAMEDATALEN - 1`).
+const MAX_NAME: usize = 63;
+
+/// A change of names that is on its way.
+#[derive(Debug)]
+struct Upcoming {
+    what: What,
+    /// The number of the request whose text makes it; `None` if a message does.
+    text: Option<u64>,
+}
+
+/// What changes.
+#[derive(Debug)]
+enum What {
+    /// What a name stands for; nothing after a Close.
+    One(Box<[u8]>, Option<Arc<Statement>>),
+    /// No name stands for anything.
+    All,
+}
+
+/// What a statement of a text has changed.
+#[derive(Debug)]
+pub(crate) enum Changed {
+    /// This name stands for this now.
+    One(Box<[u8]>, Option<StatementId>),
+    /// No name stands for anything.
+    All,
+}
 
 /// One client's names. The empty name is the unnamed statement.
 #[derive(Debug, Default)]
@@ -26,6 +53,10 @@ pub(crate) struct Names {
     named: Option<Box<Named>>,
     unnamed: Option<Arc<Statement>>,
     pending: VecDeque<Upcoming>,
+    /// How many of the named statements are those of SQL.
+    of_sql: usize,
+    /// Whether a PREPARE was sent whose name could not be read.
+    has_unread: bool,
     /// Of the names, texts and types that are kept, those on their way included; without the unnamed statement.
     bytes: usize,
 }
@@ -37,44 +68,171 @@ impl Names {
         self.bytes
     }
 
+    /// Whether there is a statement of SQL's PREPARE.
+    #[inline]
+    pub(crate) fn has_sql(&self) -> bool {
+        self.of_sql > 0
+    }
+
     /// The statement that `name` will stand for once everything on its way has succeeded.
     #[inline]
     pub(crate) fn get(&self, name: &[u8]) -> Option<&Arc<Statement>> {
-        if !self.pending.is_empty()
-            && let Some((_, statement)) =
-                self.pending.iter().rev().find(|(pending, _)| **pending == *name)
-        {
-            return statement.as_ref();
+        let name = key(name);
+        for upcoming in self.pending.iter().rev() {
+            match &upcoming.what {
+                What::One(pending, statement) if **pending == *name => return statement.as_ref(),
+                What::All => return None,
+                What::One(..) => {}
+            }
         }
         if name.is_empty() { self.unnamed.as_ref() } else { self.named.as_ref()?.get(name) }
     }
 
-    /// A Parse, or (`None`) a Close, of `name` is on its way.
-    pub(crate) fn expect(&mut self, name: &[u8], statement: Option<Arc<Statement>>) {
-        self.bytes += statement.as_ref().map_or(0, |statement| weight(name, statement));
-        self.pending.push_back((name.into(), statement));
+    /// Whether a text on its way decides what `name` stands for.
+    pub(crate) fn is_decided_by_text(&self, name: &[u8]) -> bool {
+        let mut changes = self.pending.iter().rev();
+        let last = changes.find(|upcoming| match &upcoming.what {
+            What::One(pending, _) => **pending == *key(name),
+            What::All => true,
+        });
+        last.is_some_and(|upcoming| upcoming.text.is_some())
     }
 
-    /// The oldest change has succeeded.
-    pub(crate) fn commit(&mut self) {
-        match self.pending.pop_front() {
-            Some((name, statement)) if name.is_empty() => self.unnamed = statement,
-            Some((name, Some(statement))) => {
-                let length = name.len();
-                let replaced = self.named.get_or_insert_default().insert(name, statement);
-                self.bytes -= replaced.map_or(0, |old| length + old.query.len() + old.types.len());
+    /// The names of all statements of SQL.
+    pub(crate) fn of_sql(&self) -> Vec<Box<[u8]>> {
+        let named = self.named.iter().flat_map(|named| named.iter());
+        named.filter(|(_, statement)| statement.is_sql()).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Whether any statement of SQL can be on one server only.
+    pub(crate) fn are_tied(&self) -> bool {
+        let named = self.named.iter().flat_map(|named| named.values());
+        let pending = self.pending.iter().filter_map(|upcoming| match &upcoming.what {
+            What::One(_, statement) => statement.as_ref(),
+            What::All => None,
+        });
+        self.has_unread
+            || named.chain(pending).any(|statement| statement.is_sql() && !statement.can_follow())
+    }
+
+    /// `name` stands for the same text as before, as it is understood now.
+    pub(crate) fn adopt(&mut self, name: &[u8], statement: &Arc<Statement>) {
+        let name = key(name);
+        for upcoming in self.pending.iter_mut().rev() {
+            match &mut upcoming.what {
+                What::One(pending, known) if **pending == *name => {
+                    *known = Some(Arc::clone(statement));
+                    return;
+                }
+                _ => {}
             }
-            Some((name, None)) => {
-                self.remove(&name);
-            }
-            None => {}
+        }
+        let known = if name.is_empty() {
+            self.unnamed.as_mut()
+        } else {
+            self.named.as_mut().and_then(|named| named.get_mut(name))
+        };
+        if let Some(known) = known {
+            *known = Arc::clone(statement);
         }
     }
 
-    /// The oldest change has failed.
+    /// A Parse, or (`None`) a Close, of `name` is on its way.
+    pub(crate) fn expect(&mut self, name: &[u8], statement: Option<Arc<Statement>>) {
+        self.enter(name, statement, None);
+    }
+
+    /// A PREPARE, or (`None`) a DEALLOCATE, of `name` is on its way in the text of a request.
+    pub(crate) fn expect_text(
+        &mut self,
+        request: u64,
+        name: &[u8],
+        statement: Option<Arc<Statement>>,
+    ) {
+        self.enter(name, statement, Some(request));
+    }
+
+    /// A DEALLOCATE ALL or a DISCARD ALL is on its way.
+    pub(crate) fn expect_clear(&mut self, request: u64) {
+        self.pending.push_back(Upcoming { what: What::All, text: Some(request) });
+    }
+
+    /// A PREPARE is on its way whose name cannot be read.
+    pub(crate) fn expect_unread(&mut self) {
+        self.has_unread = true;
+    }
+
+    fn enter(&mut self, name: &[u8], statement: Option<Arc<Statement>>, text: Option<u64>) {
+        let name = key(name);
+        self.bytes += statement.as_ref().map_or(0, |statement| weight(name, statement));
+        self.pending.push_back(Upcoming { what: What::One(name.into(), statement), text });
+    }
+
+    /// The oldest change by a message has succeeded.
+    pub(crate) fn commit(&mut self) {
+        if let Some(upcoming) = self.take_pending(None) {
+            self.carry_out(upcoming.what);
+        }
+    }
+
+    /// The server has completed a statement of this request's text that changes names.
+    pub(crate) fn commit_text(&mut self, request: u64) -> Option<Changed> {
+        let upcoming = self.take_pending(Some(request))?;
+        let changed = match &upcoming.what {
+            What::One(name, statement) => {
+                Changed::One(name.clone(), statement.as_ref().map(|statement| statement.id))
+            }
+            What::All => Changed::All,
+        };
+        self.carry_out(upcoming.what);
+        Some(changed)
+    }
+
+    fn take_pending(&mut self, text: Option<u64>) -> Option<Upcoming> {
+        let index = self.pending.iter().position(|upcoming| upcoming.text == text)?;
+        self.pending.remove(index)
+    }
+
+    fn carry_out(&mut self, what: What) {
+        match what {
+            What::One(name, statement) if name.is_empty() => self.unnamed = statement,
+            What::One(name, Some(statement)) => {
+                let length = name.len();
+                self.of_sql += usize::from(statement.is_sql());
+                if let Some(old) = self.named.get_or_insert_default().insert(name, statement) {
+                    self.of_sql -= usize::from(old.is_sql());
+                    self.bytes -= length + old.query.len() + old.types.len();
+                }
+            }
+            What::One(name, None) => {
+                self.remove(&name);
+            }
+            What::All => self.clear(),
+        }
+    }
+
+    /// The oldest change by a message has failed.
     pub(crate) fn roll_back(&mut self) {
-        if let Some((name, Some(statement))) = self.pending.pop_front() {
-            self.bytes -= weight(&name, &statement);
+        if let Some(upcoming) = self.take_pending(None) {
+            self.drop_pending(&upcoming);
+        }
+    }
+
+    /// What texts of requests before this one have not done they will never do.
+    #[inline]
+    pub(crate) fn forget_texts(&mut self, oldest: u64) {
+        while let Some(index) =
+            self.pending.iter().position(|upcoming| upcoming.text.is_some_and(|text| text < oldest))
+        {
+            if let Some(upcoming) = self.pending.remove(index) {
+                self.drop_pending(&upcoming);
+            }
+        }
+    }
+
+    fn drop_pending(&mut self, upcoming: &Upcoming) {
+        if let What::One(name, Some(statement)) = &upcoming.what {
+            self.bytes -= weight(name, statement);
         }
     }
 
@@ -83,8 +241,10 @@ impl Names {
     pub(crate) fn forget_unnamed(&mut self) {
         self.unnamed = None;
         // Those whose ParseComplete is still to come are over by the time that the Query runs.
-        for (name, statement) in &mut self.pending {
-            if name.is_empty() {
+        for upcoming in &mut self.pending {
+            if let What::One(name, statement) = &mut upcoming.what
+                && name.is_empty()
+            {
                 *statement = None;
             }
         }
@@ -93,7 +253,10 @@ impl Names {
     /// Puts what `renew` makes of it in the place of every statement.
     pub(crate) fn renew(&mut self, renew: impl Fn(&Statement) -> Arc<Statement>) {
         let named = self.named.iter_mut().flat_map(|named| named.values_mut());
-        let pending = self.pending.iter_mut().filter_map(|(_, statement)| statement.as_mut());
+        let pending = self.pending.iter_mut().filter_map(|upcoming| match &mut upcoming.what {
+            What::One(_, statement) => statement.as_mut(),
+            What::All => None,
+        });
         for statement in named.chain(&mut self.unnamed).chain(pending) {
             *statement = renew(statement);
         }
@@ -103,8 +266,11 @@ impl Names {
     pub(crate) fn clear(&mut self) {
         self.named = None;
         self.unnamed = None;
-        let coming = self.pending.iter().filter_map(|(name, statement)| {
-            statement.as_ref().map(|statement| weight(name, statement))
+        self.of_sql = 0;
+        self.has_unread = false;
+        let coming = self.pending.iter().filter_map(|upcoming| match &upcoming.what {
+            What::One(name, statement) => Some(weight(name, statement.as_ref()?)),
+            What::All => None,
         });
         self.bytes = coming.sum();
     }
@@ -126,10 +292,18 @@ impl Names {
 
     /// DEALLOCATE of one name. Returns whether there was such a statement.
     pub(crate) fn remove(&mut self, name: &[u8]) -> bool {
+        let name = key(name);
         let removed = self.named.as_mut().and_then(|named| named.remove(name));
+        self.of_sql -= usize::from(removed.as_ref().is_some_and(|statement| statement.is_sql()));
         self.bytes -= removed.as_ref().map_or(0, |statement| weight(name, statement));
         removed.is_some()
     }
+}
+
+/// A name as PostgreSQL keeps it.
+#[inline]
+fn key(name: &[u8]) -> &[u8] {
+    name.get(..MAX_NAME).unwrap_or(name)
 }
 
 /// What a statement of this name counts. The unnamed one counts nothing: there is only one.
@@ -141,7 +315,6 @@ fn weight(name: &[u8], statement: &Statement) -> usize {
 mod tests {
     use super::*;
     use crate::server::interner::Interner;
-    use crate::server::statements::StatementId;
     use crate::sql::{Class, Effects, LiveCatalog, Tables, Verdict};
 
     fn statement(text: &[u8]) -> Arc<Statement> {

@@ -110,15 +110,9 @@ impl Session {
         self.push_to_client(cx)
     }
 
-    /// Tells the client why it must go, unless it would take that for the rest of a message.
+    /// Tells the client why it must go.
     pub(super) fn dismiss(&mut self, trouble: &Trouble, cx: &mut Context<'_>) -> Ended {
-        let is_midway = match &self.phase {
-            Phase::Attached(attached) => attached.lease.is_showing(),
-            _ => false,
-        };
-        if !is_midway {
-            self.say(|out| trouble.encode(Severity::Fatal, out));
-        }
+        self.say(|out| trouble.encode(Severity::Fatal, out));
         match self.push_to_client(cx) {
             Ok(()) => Ended::Dismissed,
             Err(ended) => ended,

@@ -21,12 +21,10 @@ bitflags! {
         const CURSOR = 1 << 4;
         /// It listens, and not by way of the hub.
         const LISTEN = 1 << 5;
-        /// It has statements of SQL's PREPARE.
+        /// It has statements of SQL's PREPARE that would not be the same if they were prepared elsewhere.
         const PREPARED = 1 << 6;
         /// It has loaded a library.
         const LOADED = 1 << 7;
-        /// It asks for `currval` or `lastval` outside the transaction that called `nextval`.
-        const SEQUENCE = 1 << 8;
     }
 }
 
@@ -50,11 +48,10 @@ bitflags! {
 }
 
 /// What pins, and why.
-const PINNING: [(Effects, Pins); 5] = [
+const PINNING: [(Effects, Pins); 4] = [
     (Effects::TEMP, Pins::TEMPORARY),
     (Effects::SESSION_LOCK, Pins::ADVISORY_LOCK),
     (Effects::HOLD_CURSOR, Pins::CURSOR),
-    (Effects::PREPARES, Pins::PREPARED),
     (Effects::LOADS, Pins::LOADED),
 ];
 
@@ -90,7 +87,7 @@ impl Pins {
 }
 
 /// Each pin with its name and with the reason of the routes that follow from it.
-const REASONS: [(Pins, &str, Reason); 9] = [
+const REASONS: [(Pins, &str, Reason); 8] = [
     (Pins::SESSION_MODE, "session_mode", Reason::PinnedSessionMode),
     (Pins::PARAMETERS, "parameters", Reason::PinnedSetting),
     (Pins::TEMPORARY, "temporary_table", Reason::PinnedTemp),
@@ -99,7 +96,6 @@ const REASONS: [(Pins, &str, Reason); 9] = [
     (Pins::LISTEN, "listen", Reason::PinnedListen),
     (Pins::PREPARED, "sql_prepare", Reason::PinnedPrepared),
     (Pins::LOADED, "load", Reason::PinnedLoad),
-    (Pins::SEQUENCE, "sequence", Reason::PinnedSequence),
 ];
 
 /// Effects that leave nothing behind on a server that the session does not follow itself.
@@ -158,7 +154,7 @@ const REMEDIES: [(Stains, &[u8]); 3] = [
 ];
 
 /// What only DISCARD ALL undoes. Prepared statements may depend on temporary tables.
-const UNTOLD: Effects = Effects::OPAQUE.union(Effects::TEMP).union(Effects::PREPARES);
+const UNTOLD: Effects = Effects::OPAQUE.union(Effects::TEMP);
 
 #[cfg(test)]
 mod tests {

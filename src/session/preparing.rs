@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use crate::net::buffer::Gather;
+use crate::protocol::TransactionStatus;
 use crate::protocol::frontend::{self, Bind, Named, Object, Parse};
-use crate::server::statements::{Offer, Reuse, ServerName, Statement, StatementId};
+use crate::server::given::Holds;
+use crate::server::statements::{Background, Offer, Reuse, ServerName, Statement, StatementId};
 use crate::session::listening::Readiness;
 use crate::session::machine::{Change, Owed, Request};
-use crate::session::ours::not_on_replica;
+use crate::session::naming::{NAMING, OUR_PREFIX, meant};
 use crate::session::pins::Stains;
 use crate::session::requests::Requests;
 use crate::session::survey::Surveyed;
 use crate::session::{Replay, Wrote};
 use crate::sql::Effects;
-
-/// Statement names that a client must not use as they are: they might be ours on the server.
-const OUR_PREFIX: &[u8] = b"pgl_";
+use crate::sql::prepared::Wants;
 
 impl Requests<'_> {
     pub(super) fn parse(&mut self, parse: Parse<'_>, range: (usize, usize), out: &mut Gather<'_>) {
@@ -28,12 +28,13 @@ impl Requests<'_> {
             self.parse_ours(&parse, statement, out);
             return;
         }
-        if self.may_not_run_here(statement.verdict)
+        if let Some(sql) = self.forbidden(statement.verdict, parse.query)
             && (parse.name.is_empty() || self.names.get(parse.name).is_none())
         {
-            self.parse_instead(parse.name, &not_on_replica().sql(), out);
+            self.parse_instead(parse.name, &sql, out);
             return;
         }
+        self.prepare_names(statement.verdict, parse.query, out);
         if parse.name.is_empty() {
             self.parse_unnamed(statement, &parse, range, out);
             return;
@@ -51,14 +52,20 @@ impl Requests<'_> {
         self.prepare(&parse, Change::PreparesAndNames(id), id, out);
     }
 
-    /// The statement of a Parse. What has been done to the server or the catalog since the client has this server
-    /// may have changed the meaning of texts, for this client at least.
+    /// Under which circumstances the server parses a text now, if that is known. What has been done to the server or
+    /// the catalog since the client has this server may have changed the meaning of texts, for this client at least.
+    pub(super) fn background(&self) -> Option<Background> {
+        let is_known = self.link.stains.is_empty() && *self.wrote != Wrote::Schema;
+        self.parameters.background(self.schema).filter(|_| is_known)
+    }
+
+    /// The statement of a Parse.
     fn statement(&mut self, parse: &Parse<'_>) -> Arc<Statement> {
         let is_known = self.link.stains.is_empty() && *self.wrote != Wrote::Schema;
         match std::mem::take(&mut self.surveyed) {
             Surveyed::Parse(known) if is_known && known.is(parse.query, parse.types) => known,
             _ => {
-                let background = self.parameters.background(self.schema).filter(|_| is_known);
+                let background = self.background();
                 let known = (self.catalog, background.as_ref());
                 self.worker.intern((parse.query, parse.types), known)
             }
@@ -123,9 +130,17 @@ impl Requests<'_> {
     /// The client names two statements alike. The server is made to say so (42P05), at the right place and with
     /// the right effect on the transaction: it is given an empty statement of that name first.
     fn provoke_duplicate(&mut self, name: &[u8], range: (usize, usize), out: &mut Gather<'_>) {
-        self.link.stains |= Stains::SESSION;
-        self.link.machine.sent(Owed::swallow(Request::Parse));
-        frontend::parse(out.insert(), name, b"", &[0, 0]);
+        let holds = self.link.server.statements.given.get(name);
+        let is_taken = matches!(holds, Holds::Statement(_) | Holds::Something);
+        // A failed transaction is what such a Parse meets first.
+        if !is_taken && self.link.machine.status() != TransactionStatus::Failed {
+            if name.starts_with(OUR_PREFIX) {
+                // It may collide with a name of ours.
+                self.link.stains |= Stains::SESSION;
+            }
+            self.take_away(name, out);
+            self.give_nothing(name, Change::Given, out);
+        }
         self.forward(Request::Parse, range, out);
     }
 
@@ -167,9 +182,11 @@ impl Requests<'_> {
         self.traffic.binds.add(1);
         let statement = self.names.get(bind.statement).map(Arc::clone);
         if let Some(statement) = &statement {
-            self.note(statement.verdict, &statement.query);
-            let effects = statement.verdict.effects;
-            if effects.intersects(Effects::SETS | Effects::TRANSACTION)
+            let verdict = meant(self.names, statement.verdict, &statement.query);
+            self.prepare_names(verdict, &statement.query, out);
+            self.note(verdict, &statement.query);
+            let effects = verdict.effects;
+            if effects.intersects(NAMING | Effects::SETS | Effects::TRANSACTION)
                 || self.decides_channels(effects)
             {
                 self.portals.bind(bind.portal, Arc::clone(statement));
@@ -218,12 +235,25 @@ impl Requests<'_> {
                 // The server's unnamed statement is somebody else's.
                 self.close_unnamed(out);
             }
+            self.give_unknown(name, out);
             return (name.starts_with(OUR_PREFIX).then_some(ServerName::NOBODY), Change::None);
         };
+        if statement.is_sql() {
+            self.give(name, Wants::Statement, out);
+            return (None, Change::None);
+        }
         let statements = &mut self.link.server.statements;
         if name.is_empty() && statements.unnamed() == Some(statement.id) {
             return (None, Change::None);
         }
+        if let Some(known) = statements.name(statement.id) {
+            return (Some(known), Change::Uses(statement.id));
+        }
+        let statement = &self.as_understood_now(name, Arc::clone(statement));
+        if statement.verdict.effects.intersects(NAMING) {
+            self.prepare_names(statement.verdict, &statement.query, out);
+        }
+        let statements = &mut self.link.server.statements;
         if let Some(known) = statements.name(statement.id) {
             return (Some(known), Change::Uses(statement.id));
         }

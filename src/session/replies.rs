@@ -16,7 +16,6 @@ use crate::session::machine::{Change, Machine, OnBackend, Violation};
 use crate::session::names::Names;
 use crate::session::parameters::{Outcome, Parameters};
 use crate::session::pins::{Pins, Stains};
-use crate::session::sequences::Use;
 use crate::telemetry::Traffic;
 
 /// Parameters that tell what a node is, not what a session wants: the pooler answers for them itself.
@@ -30,11 +29,9 @@ pub(super) struct Replies<'a> {
     pub(super) parameters: &'a mut Parameters,
     pub(super) listening: &'a mut Option<Box<Listening>>,
     pub(super) pins: &'a mut Pins,
-    pub(super) sequences: &'a mut Use,
     pub(super) inquiry: &'a mut Inquiry,
     pub(super) traffic: &'a Traffic,
-    /// The server's node: of a replica's farewell the client is told nothing, nor of a primary's that has answered
-    /// everything.
+    /// The server's node: of a replica's farewell the client is told nothing.
     pub(super) from: NodeId,
     /// What has been seen, for the session to act upon.
     pub(super) seen: Seen,
@@ -115,7 +112,7 @@ impl Replies<'_> {
                 // What is due before the first answer. Not sooner: if that is an error, the batch may run again.
                 self.drain(out);
             }
-            let shown = self.message(tag, body)?;
+            let shown = self.message(tag, body, out)?;
             if shown == OnBackend::Forward {
                 out.pass(position, position + available);
             }
@@ -138,15 +135,21 @@ impl Replies<'_> {
 
     /// Shows one message to the machine, and looks at it where the session has a part in it.
     #[inline]
-    fn message(&mut self, tag: BackendTag, body: &[u8]) -> Result<OnBackend, Violation> {
+    fn message(
+        &mut self,
+        tag: BackendTag,
+        body: &[u8],
+        out: &mut Gather<'_>,
+    ) -> Result<OnBackend, Violation> {
         if tag == BackendTag::DATA_ROW {
             if self.inquiry.is_asked() {
                 self.inquiry.on_row(body);
             }
             return self.ask_machine(tag, body);
         }
+        let at_hand = self.link.machine.change_at_hand();
         if tag == BackendTag::ERROR_RESPONSE && !self.inquiry.is_asked() {
-            self.on_error(ErrorFields(body));
+            self.on_error(body, at_hand);
         }
         if tag == BackendTag::NOTICE_RESPONSE {
             // An immediate shutdown says so by a mere WARNING (`quickdie` in `src/backend/tcop/postgres.c`).
@@ -155,14 +158,12 @@ impl Replies<'_> {
                 matches!(code, Some(SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN));
         }
         if tag == BackendTag::ERROR_RESPONSE
-            && (self.from != NodeId::PRIMARY
-                || (self.pins.is_empty() && self.link.machine.is_settled()))
+            && self.from != NodeId::PRIMARY
             && ErrorFields(body).is_fatal()
         {
             return Ok(OnBackend::Swallow);
         }
         let oldest = self.link.machine.oldest();
-        let at_hand = self.link.machine.change_at_hand();
         if let (BackendTag::ERROR_RESPONSE, Change::Uses(id)) = (tag, at_hand)
             && self.seen.is_plan_stale()
         {
@@ -194,7 +195,10 @@ impl Replies<'_> {
         }
         match tag {
             // In a transaction that has failed meanwhile. When that has ended the server gets them once more.
-            BackendTag::ERROR_RESPONSE if at_hand == Change::Startup => {}
+            BackendTag::ERROR_RESPONSE if matches!(at_hand, Change::Offered | Change::Startup) => {}
+            BackendTag::ERROR_RESPONSE if shown == OnBackend::Forward => {
+                return Ok(self.put_right(body, out));
+            }
             BackendTag::ERROR_RESPONSE
                 if shown == OnBackend::Swallow && !self.inquiry.is_asked() =>
             {
@@ -205,7 +209,7 @@ impl Replies<'_> {
             BackendTag::COMMAND_COMPLETE
                 if shown == OnBackend::Forward && at_hand != Change::Savepoint =>
             {
-                self.on_command(body);
+                self.on_command(body, oldest);
             }
             BackendTag::PARAMETER_STATUS if at_hand == Change::Startup => {
                 return Ok(self.on_parameter_status(body, OnBackend::Forward));
@@ -247,9 +251,17 @@ impl Replies<'_> {
         self.link.machine.drain(&mut books);
     }
 
-    fn on_error(&mut self, fields: ErrorFields<'_>) {
-        self.parameters.on_error();
-        self.traffic.errors.add(1);
+    fn on_error(&mut self, body: &[u8], at_hand: Change) {
+        let fields = ErrorFields(body);
+        if at_hand == Change::Offered {
+            self.link.excuse = Some(body.into());
+            if self.from == NodeId::PRIMARY {
+                return;
+            }
+        } else {
+            self.parameters.on_error();
+            self.traffic.errors.add(1);
+        }
         if self.seen.error.is_none() {
             let code = fields.code().unwrap_or(SqlState::INTERNAL_ERROR);
             self.seen.error = Some(ServerError {
@@ -270,6 +282,7 @@ impl Replies<'_> {
         let status = self.link.machine.status();
         if shown == OnBackend::Forward {
             self.seen.ready += 1;
+            self.settle_names();
             if self.parameters.on_ready(status) == Outcome::Unknown {
                 *self.pins |= Pins::PARAMETERS;
                 self.link.stains |= Stains::SESSION;
@@ -287,9 +300,9 @@ impl Replies<'_> {
 
     /// Commands that change what a whole session, or a whole server, has.
     #[inline]
-    fn on_command(&mut self, body: &[u8]) {
-        // COMMIT, ROLLBACK, DISCARD ALL, DEALLOCATE ALL
-        if !matches!(body.first(), Some(b'C' | b'R' | b'D')) {
+    fn on_command(&mut self, body: &[u8], request: u64) {
+        // COMMIT, ROLLBACK, DISCARD ALL, DEALLOCATE, DEALLOCATE ALL, PREPARE
+        if !matches!(body.first(), Some(b'C' | b'R' | b'D' | b'P')) {
             return;
         }
         let tag = backend::read_command_complete(body).unwrap_or_default();
@@ -298,23 +311,17 @@ impl Replies<'_> {
             b"DISCARD ALL" => {
                 self.parameters.on_command(tag);
                 self.link.server.settings = std::sync::Arc::default();
-                self.link.server.statements.clear();
-                self.names.clear();
-                self.forget_values();
+                self.forget_names(request);
                 // What has been sent behind it may have left new ones.
                 if self.link.machine.is_at_last() {
                     self.link.stains &= Stains::FOREVER;
                     *self.pins &= Pins::SESSION_MODE;
                 }
             }
-            b"DISCARD SEQUENCES" => self.forget_values(),
             b"DEALLOCATE ALL" => {
-                self.link.server.statements.clear();
-                self.names.clear();
-                if self.link.machine.is_at_last() {
-                    *self.pins -= Pins::PREPARED;
-                }
+                self.forget_names(request);
             }
+            b"DEALLOCATE" | b"PREPARE" => self.change_name(request),
             _ => {}
         }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::clock::Mono;
 use crate::net::buffer::Gather;
 use crate::protocol::frontend::{self, Bind, Named, Parse};
-use crate::protocol::{FrameError, FrontendTag, TransactionStatus, frame};
+use crate::protocol::{FrameError, FrontendTag, frame};
 use crate::session::backend::Policy;
 use crate::session::hub::Hub;
 use crate::session::inquiry::Inquiry;
@@ -16,15 +16,15 @@ use crate::session::link::Link;
 use crate::session::listening::{Listening, Readiness};
 use crate::session::machine::{Change, Owed, Request};
 use crate::session::names::Names;
-use crate::session::ours::{Circumstances, not_on_replica};
+use crate::session::naming::{NAMING, meant};
+use crate::session::ours::Circumstances;
 use crate::session::parameters::Parameters;
 use crate::session::pins::{Pins, Stains};
 use crate::session::portals::Portals;
-use crate::session::sequences::{Use, not_own};
-use crate::session::survey::{Command, Surveyed, command};
+use crate::session::survey::Surveyed;
 use crate::session::worker::Worker;
 use crate::session::{Replay, Wrote};
-use crate::sql::{Effects, LiveCatalog, Tables, Verdict};
+use crate::sql::{Effects, LiveCatalog, Tables};
 use crate::telemetry::Traffic;
 
 /// Everything that a frame from the client may change.
@@ -42,7 +42,6 @@ pub(super) struct Requests<'a> {
     pub(super) hub: &'a Arc<Hub>,
     pub(super) portals: &'a mut Portals,
     pub(super) pins: &'a mut Pins,
-    pub(super) sequences: &'a mut Use,
     pub(super) inquiry: &'a mut Inquiry,
     pub(super) wrote: &'a mut Wrote,
     pub(super) tables: &'a mut Tables,
@@ -70,8 +69,6 @@ pub(super) enum Taken {
     TooLong,
     /// The client's prepared statements are more than one client may have.
     TooMuch,
-    /// A FunctionCall of `currval` or `lastval` might be told another client's.
-    NotOwn,
     /// The client leaves.
     Terminate,
 }
@@ -114,12 +111,7 @@ impl Requests<'_> {
                     return Ok(Taken::Wait);
                 }
             }
-            FrontendTag::PARSE => {
-                self.parse(Parse::read(body)?, range, out);
-                if self.names.bytes() > self.policy.limits.prepared_statement_bytes {
-                    return Ok(Taken::TooMuch);
-                }
-            }
+            FrontendTag::PARSE => self.parse(Parse::read(body)?, range, out),
             FrontendTag::BIND => {
                 if self.bind(Bind::read(body)?, range, out) == Readiness::Wait {
                     return Ok(Taken::Wait);
@@ -132,9 +124,6 @@ impl Requests<'_> {
             FrontendTag::SYNC => self.forward(Request::Sync, range, out),
             FrontendTag::FLUSH => out.pass(range.0, range.1),
             FrontendTag::FUNCTION_CALL => {
-                if self.call_asks_others(body) {
-                    return Ok(Taken::NotOwn);
-                }
                 self.note_write(Tables::ALL);
                 if !self.link.machine.at_boundary() {
                     // PostgreSQL 18 says that the transaction of such a batch is over, and leaves it open.
@@ -155,6 +144,9 @@ impl Requests<'_> {
                 self.forward(Request::CopyEnd, range, out);
             }
             _ => return Err(FrameError::Format),
+        }
+        if self.names.bytes() > self.policy.limits.prepared_statement_bytes {
+            return Ok(Taken::TooMuch);
         }
         Ok(Taken::Bytes(header.size))
     }
@@ -185,30 +177,27 @@ impl Requests<'_> {
         self.names.forget_unnamed();
         let verdict = match std::mem::take(&mut self.surveyed) {
             Surveyed::Query(len, verdict) if len == text.len() => verdict,
-            _ => self.worker.classify(text, self.catalog),
+            _ => meant(self.names, self.worker.classify(text, self.catalog), text),
         };
-        if verdict.effects.contains(Effects::DEALLOCATES) && self.deallocate(verdict, text) {
-            return Readiness::Ready;
-        }
         if self.prepare_to_listen(verdict.effects, text) == Readiness::Wait {
             return Readiness::Wait;
         }
-        if self.may_not_run_here(verdict) {
-            self.query_instead(&not_on_replica().sql(), out);
-            return Readiness::Ready;
-        }
-        if self.asks_others(verdict, text) {
-            self.query_instead(&not_own().sql(), out);
+        if let Some(sql) = self.forbidden(verdict, text) {
+            self.query_instead(&sql, out);
             return Readiness::Ready;
         }
         if verdict.effects.contains(Effects::OURS) {
             self.query_ours(text, out);
             return Readiness::Ready;
         }
+        self.prepare_names(verdict, text, out);
         self.note(verdict, text);
         let change = self.note_settings(verdict, text);
         if self.decides_channels(verdict.effects) {
             self.note_channels(text);
+        }
+        if verdict.effects.intersects(NAMING) {
+            self.note_names(verdict, text);
         }
         self.link.machine.sent(Owed::forward(Request::Query).with(change));
         out.pass(range.0, range.1);
@@ -229,24 +218,6 @@ impl Requests<'_> {
         self.worker.recycler.borrow_mut().give(&mut sql);
     }
 
-    /// DEALLOCATE of a statement that the client has prepared by the protocol: the server does not know it by
-    /// that name. In a failed transaction the server refuses it, and statements of SQL's PREPARE are its own.
-    fn deallocate(&mut self, verdict: Verdict, text: &[u8]) -> bool {
-        if self.link.machine.status() == TransactionStatus::Failed
-            || self.pins.contains(Pins::PREPARED)
-        {
-            return false;
-        }
-        let Some(Command::Deallocate(name)) = command(verdict.effects, text) else { return false };
-        if self.names.get(name.as_bytes()).is_none() {
-            return false;
-        }
-        *self.replay = Replay::Off;
-        self.names.expect(name.as_bytes(), None);
-        self.link.machine.sent(Owed::synthesize(Request::Deallocate).with(Change::Names));
-        true
-    }
-
     fn execute(&mut self, body: &[u8], range: (usize, usize), out: &mut Gather<'_>) {
         let portal = body.split(|&byte| byte == 0).next().unwrap_or_default();
         if self.execute_ours(portal) {
@@ -255,6 +226,11 @@ impl Requests<'_> {
         let change = match self.portals.get(portal).map(Arc::clone) {
             None => Change::None,
             Some(statement) => {
+                let verdict = meant(self.names, statement.verdict, &statement.query);
+                self.prepare_names(verdict, &statement.query, out);
+                if verdict.effects.intersects(NAMING) {
+                    self.note_names(verdict, &statement.query);
+                }
                 if self.decides_channels(statement.verdict.effects) {
                     self.note_channels(&statement.query);
                 }

@@ -43,8 +43,6 @@ pub(crate) enum Trouble {
     ServerOutOfStep(String),
     /// A server did not take the settings that the session had made on another one.
     SettingsRefused,
-    /// A statement that does not exist.
-    UnknownStatement(String),
     /// The client cancelled while it waited.
     Cancelled,
     /// A statement took too long.
@@ -115,10 +113,6 @@ impl Trouble {
                     "prepared statement is longer than limits.max_statement_inspect ({limit} bytes)"
                 ),
                 "Raise that limit, or pass values as parameters.",
-            ),
-            Self::UnknownStatement(name) => plain(
-                SqlState::UNDEFINED_STATEMENT,
-                &format!("prepared statement \"{name}\" does not exist"),
             ),
             Self::Cancelled => {
                 plain(SqlState::QUERY_CANCELED, "canceling statement due to user request")

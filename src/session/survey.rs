@@ -7,6 +7,7 @@ use crate::protocol::frontend::{self, Bind, Named, Object, Parse};
 use crate::protocol::{FrameError, FrontendTag, frame};
 use crate::server::statements::{Background, Statement};
 use crate::session::names::Names;
+use crate::session::naming::meant;
 use crate::session::ours::{Asks, asks};
 use crate::session::worker::Worker;
 use crate::sql::{Access, Class, Effects, LiveCatalog, Tables, Verdict, Why};
@@ -210,21 +211,21 @@ fn survey_query(
         return Ok(Survey::Incomplete);
     };
     let text = frontend::query_text(frontend::body(frame))?;
-    let verdict = worker.classify(text, knowledge.catalog);
+    let verdict = meant(knowledge.names, worker.classify(text, knowledge.catalog), text);
     if verdict.class == Class::Empty {
         return Ok(Survey::Local(Local::EmptyQuery(size)));
     }
     if verdict.effects.contains(Effects::OURS) {
         return Ok(Survey::Local(Local::Ours(size)));
     }
-    if let Some(command) = command(verdict.effects, text) {
+    if let Some(command) = command(verdict.effects, text, knowledge.names) {
         return Ok(Survey::Local(Local::Command(size, command)));
     }
     Ok(Survey::Batch(Batch::of(verdict, text), Surveyed::Query(text.len(), verdict)))
 }
 
 /// The command that `text` is, if it only touches what the session keeps.
-pub(super) fn command(effects: Effects, text: &[u8]) -> Option<Command> {
+fn command(effects: Effects, text: &[u8], names: &Names) -> Option<Command> {
     use crate::sql::prepared::{self, Deallocate};
     if !effects.intersects(Effects::DISCARDS | Effects::DEALLOCATES)
         || effects.contains(Effects::MULTI)
@@ -236,7 +237,8 @@ pub(super) fn command(effects: Effects, text: &[u8]) -> Option<Command> {
     }
     match prepared::deallocate(text)? {
         Deallocate::All => Some(Command::DeallocateAll),
-        Deallocate::Name(name) => Some(Command::Deallocate(name)),
+        // What the session does not know only PostgreSQL can refuse in its own words.
+        Deallocate::Name(name) => names.get(name.as_bytes()).map(|_| Command::Deallocate(name)),
     }
 }
 
@@ -265,7 +267,8 @@ fn survey_extended(
                 let parse = Parse::read(body)?;
                 let known = (knowledge.catalog, knowledge.background.as_ref());
                 let statement = worker.intern((parse.query, parse.types), known);
-                batch.join(statement.verdict, &statement.query);
+                let verdict = meant(knowledge.names, statement.verdict, &statement.query);
+                batch.join(verdict, &statement.query);
                 if position == header.size {
                     first = Surveyed::Parse(statement);
                 }
@@ -313,7 +316,7 @@ fn incomplete(bytes: &[u8], needed: usize) -> Survey {
 fn join_named(batch: &mut Batch, names: &Names, name: &[u8]) {
     // A name that is not known yet is that of a Parse earlier in the batch, or an error on any server.
     if let Some(statement) = names.get(name) {
-        batch.join(statement.verdict, &statement.query);
+        batch.join(meant(names, statement.verdict, &statement.query), &statement.query);
     }
 }
 

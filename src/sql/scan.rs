@@ -11,6 +11,8 @@ use super::verdict::Effects;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Statement<'a> {
     pub(super) text: &'a [u8],
+    /// Where that begins.
+    pub(super) start: usize,
     /// What its words reveal, whatever its kind is.
     pub(super) effects: Effects,
 }
@@ -41,7 +43,7 @@ impl<'a> Iterator for Statements<'a> {
         }
         let (first, last) = (watch.first?, watch.previous?);
         let text = self.sql.get(first.start..last.end())?;
-        Some(Statement { text, effects: watch.effects })
+        Some(Statement { text, start: first.start, effects: watch.effects })
     }
 }
 

@@ -22,8 +22,6 @@ pub(crate) enum Synthetic {
     BindComplete,
     /// CloseComplete.
     CloseComplete,
-    /// CommandComplete of DEALLOCATE, and ReadyForQuery with this status.
-    Deallocated(TransactionStatus),
     /// The oldest answer about our parameters.
     Ours,
     /// The same as the whole answer to a Query, with ReadyForQuery of this status.

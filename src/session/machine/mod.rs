@@ -139,8 +139,8 @@ impl Machine {
                 return;
             }
             Request::CopyEnd if self.owed.is_empty() => return,
-            // The server never sees a Deallocate of ours, so that ends no batch of its.
-            Request::CopyEnd | Request::Deallocate | Request::Ours => {}
+            // The server never sees a question about our parameters, so that ends no batch of its.
+            Request::CopyEnd | Request::Ours => {}
             Request::FunctionCall | Request::Query | Request::Sync => self.batch = Batch::Closed,
             Request::Bind
             | Request::Close
@@ -185,7 +185,7 @@ impl Machine {
             // Never the head: `drain` has removed it.
             Fate::Synthesize => return Err(Violation::Unexpected(tag)),
         };
-        let request = head.request;
+        let (request, change) = (head.request, head.change);
         match tag {
             // Rows and data; and what may come at any moment. What our own requests provoke stays with us.
             BackendTag::DATA_ROW
@@ -205,7 +205,7 @@ impl Machine {
                 self.on_error(request, ledger);
                 // The error of a Parse of ours takes the place of the one that the client's own message, which is
                 // skipped now, would have met.
-                if !request.ends_with_ready() {
+                if !request.ends_with_ready() && change != Change::Offered {
                     return Ok(OnBackend::Forward);
                 }
             }
@@ -245,9 +245,6 @@ impl Machine {
             match (head.fate, head.request) {
                 (Fate::Synthesize, Request::Parse) => {
                     ledger.synthesize(Synthetic::ParseComplete);
-                }
-                (Fate::Synthesize, Request::Deallocate) => {
-                    ledger.synthesize(Synthetic::Deallocated(self.status));
                 }
                 (Fate::Synthesize, Request::Bind) => ledger.synthesize(Synthetic::BindComplete),
                 (Fate::Synthesize, Request::Close) => ledger.synthesize(Synthetic::CloseComplete),

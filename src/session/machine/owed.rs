@@ -12,8 +12,6 @@ pub(crate) enum Request {
     Close,
     /// CopyDone or CopyFail that was sent before the server asked for data. Nothing answers it.
     CopyEnd,
-    /// A Query of DEALLOCATE that names a statement of the client's own, answered without the server.
-    Deallocate,
     /// Describe of a portal.
     DescribePortal,
     /// Describe of a statement.
@@ -65,6 +63,10 @@ pub(crate) enum Change {
     Session,
     /// The same, of a savepoint: its ROLLBACK ends no transaction.
     Savepoint,
+    /// A name that texts can use, which the server gets or loses: the oldest entry of its list of such changes.
+    Given,
+    /// The same in a batch of our own, before a request of the client's that is going to fail if this does.
+    Offered,
     /// The server has what the client asked for when it logged in; the client hears of it.
     Startup,
 }

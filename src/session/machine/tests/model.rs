@@ -201,7 +201,7 @@ impl Ledger for Notes {
             Synthetic::CloseComplete => BackendTag::CLOSE_COMPLETE,
             Synthetic::ParseComplete => BackendTag::PARSE_COMPLETE,
             Synthetic::BindComplete => BackendTag::BIND_COMPLETE,
-            Synthetic::Deallocated(_) | Synthetic::Ours | Synthetic::OursToQuery(_) => {
+            Synthetic::Ours | Synthetic::OursToQuery(_) => {
                 unreachable!()
             }
         });
