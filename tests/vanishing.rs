@@ -10,6 +10,7 @@ scripted!(
     a_client_that_leaves_with_half_a_batch_sent_costs_the_server,
     a_goodbye_within_a_copy_costs_the_server,
     a_goodbye_within_a_batch_costs_the_server,
+    a_goodbye_with_statements_to_be_closed_is_the_end,
     a_client_that_leaves_the_queue_is_forgotten,
     a_client_that_leaves_while_its_query_runs_has_it_cancelled,
     an_idle_server_that_vanishes_is_replaced_unnoticed,
@@ -17,8 +18,6 @@ scripted!(
     a_farewell_in_a_transaction_is_the_clients,
     a_server_that_vanishes_in_a_transaction_is_08006,
     a_server_that_vanishes_midway_is_08006,
-    a_server_that_vanishes_within_a_row_is_not_talked_over,
-    a_farewell_behind_an_answer_is_nobodys,
     a_server_that_is_out_of_step_is_closed,
     a_rollback_that_fails_costs_the_server;
     split a_client_may_leave_at_any_byte
@@ -132,6 +131,26 @@ async fn a_goodbye_within_a_batch_costs_the_server(delivery: Delivery) {
     is_replaced(&mut stage, server).await;
 }
 
+async fn a_goodbye_with_statements_to_be_closed_is_the_end(delivery: Delivery) {
+    let mut stage = one_server(delivery).await;
+    let (mut client, mut server) = stage.pair().await;
+    client.send([parse("a", "select 1"), sync()]).await;
+    server.answer([parse("pgl_1", "select 1"), sync()], [parse_complete(), idle()]).await;
+    client.expect([parse_complete(), idle()]).await;
+    begin(&mut client, &mut server).await;
+    // It is not believed to have its statements any more, but it has.
+    for sql in ["select nothing", "deallocate all"] {
+        client.send([query(sql)]).await;
+        server.answer([query(sql)], [error("25P02"), failed()]).await;
+        client.expect([error("25P02"), failed()]).await;
+    }
+    client.send([terminate()]).await;
+    client.expect_closed().await;
+    server.answer([query("ROLLBACK")], [complete("ROLLBACK"), idle()]).await;
+    server.answer([query("DISCARD ALL")], [complete("DISCARD ALL"), idle()]).await;
+    is_used_again(&stage, &mut server).await;
+}
+
 async fn a_client_that_leaves_with_half_a_batch_sent_costs_the_server(delivery: Delivery) {
     let mut stage = one_server(delivery).await;
     let (mut client, mut server) = stage.pair().await;
@@ -220,33 +239,6 @@ async fn a_server_that_vanishes_midway_is_08006(delivery: Delivery) {
     drop(server);
     client.expect([fatal("08006")]).await;
     client.expect_closed().await;
-}
-
-async fn a_server_that_vanishes_within_a_row_is_not_talked_over(delivery: Delivery) {
-    let mut stage = one_server(delivery).await;
-    let (mut client, mut server) = stage.pair().await;
-    client.send([query("select 1")]).await;
-    server.answer([query("select 1")], [columns()]).await;
-    let long = row(&"x".repeat(100));
-    server.reply_partly(&long, 20).await;
-    client.expect([columns()]).await;
-    drop(server);
-    // An error would be taken for the rest of the row.
-    assert_eq!(client.rest().await, long.bytes()[..20]);
-}
-
-async fn a_farewell_behind_an_answer_is_nobodys(delivery: Delivery) {
-    let mut stage = one_server(delivery).await;
-    let (mut client, mut server) = stage.pair().await;
-    client.send([query("select 1")]).await;
-    server.expect([query("select 1")]).await;
-    server.reply_last([&one_row("1")[..], &[fatal("57P01")]].concat()).await;
-    drop(server);
-    client.expect(one_row("1")).await;
-    client.send([query("select 2")]).await;
-    let mut fresh = stage.primary.accept().await;
-    fresh.answer([query("select 2")], one_row("2")).await;
-    client.expect(one_row("2")).await;
 }
 
 async fn a_server_that_is_out_of_step_is_closed(delivery: Delivery) {

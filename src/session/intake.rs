@@ -15,7 +15,6 @@ use crate::session::link::Gate;
 use crate::session::ours::Circumstances;
 use crate::session::requests::{Requests, Taken};
 use crate::session::respond::Trouble;
-use crate::session::sequences::{forget_others, not_own};
 use crate::session::survey::{self, Batch, Knowledge, Survey, Surveyed};
 use crate::session::worker::Stopping;
 use crate::session::{Batches, Ended, Hold, Phase, Presence, Replay, Session, Skip};
@@ -170,7 +169,7 @@ impl Session {
     ) -> Result<Used, Ended> {
         let mut out = Gather::new(bytes, mixed);
         self.explain_stay();
-        self.renew_settings();
+        self.renew_settings(bytes);
         self.record_plans(bytes);
         let outcome = self.pass_requests(bytes, &mut out, now);
         self.answer_at_once();
@@ -198,22 +197,21 @@ impl Session {
     }
 
     /// A client that keeps its server may have lost what came with its startup packet by a RESET, and may prepare more
-    /// than a server should have.
+    /// than a server should have. What is sent for that is answered with the client's own messages; to a goodbye nothing
+    /// is answered.
     #[inline]
-    fn renew_settings(&mut self) {
-        let Phase::Attached(attached) = &self.phase else { return };
-        let meets_others = self.meets_others(&attached.lease);
+    fn renew_settings(&mut self, bytes: &[u8]) {
         let Phase::Attached(attached) = &mut self.phase else { return };
         let link = &mut *attached.lease;
-        if !link.machine.owes_nothing() || link.passing.to_server > 0 {
+        if !link.machine.owes_nothing()
+            || link.passing.to_server > 0
+            || bytes.first() == Some(&FrontendTag::TERMINATE.0)
+        {
             return;
         }
         let limit = self.policy.limits.max_prepared_statements;
         if link.machine.is_settled() {
             bring_up_to_date(&self.worker, link, self.parameters.wanted(), limit);
-            if meets_others {
-                forget_others(&self.worker, link);
-            }
         } else if link.machine.at_boundary() {
             make_room(&self.worker, link, limit);
         }
@@ -246,7 +244,6 @@ impl Session {
             hub: &backend.hub,
             portals: &mut attached.portals,
             pins: &mut attached.pins,
-            sequences: &mut self.sequences,
             inquiry: &mut attached.inquiry,
             wrote: &mut attached.wrote,
             tables: &mut attached.tables,
@@ -301,7 +298,6 @@ impl Session {
                     let limit = self.policy.limits.prepared_statement_bytes;
                     return Err(Stop::Refused(Trouble::StatementsTooMany(limit)));
                 }
-                Taken::NotOwn => return Err(Stop::Refused(Trouble::Ours(not_own()))),
                 Taken::Terminate => return Err(Stop::Terminate),
             }
         }
