@@ -4,11 +4,12 @@ CARGO ?= cargo
 # Where downloaded versions of PostgreSQL are kept; git ignores it.
 export PGLAGOON_LOCAL ?= $(CURDIR)/.local
 
-.PHONY: help demo test unit integration regress torture fetch check lint format doc bench micro instructions clean
+.PHONY: help demo test unit integration regress drivers torture fetch check lint format doc bench micro instructions clean
 
 help:
 	@echo 'make demo         a throwaway primary, two streaming replicas and pgLagoon in front (ARGS="--lag 2s")'
 	@echo 'make test         every test; starts PostgreSQL 15 and 18 itself'
+	@echo 'make drivers      every driver in the table of the README, in each language (UPDATE=1 writes the table)'
 	@echo 'make regress      the regression suite of PostgreSQL through pgLagoon (minutes)'
 	@echo 'make unit         the tests that need no PostgreSQL'
 	@echo 'make integration  the tests against real PostgreSQL'
@@ -34,12 +35,16 @@ integration: fetch
 regress: fetch
 	$(CARGO) test --test integration regress -- --ignored --nocapture
 
+# With the drivers that are too large to be fetched for every run of the tests.
+drivers: fetch
+	$(if $(UPDATE),PGLAGOON_MATRIX=update) $(CARGO) test --test integration drivers:: -- --include-ignored
+
 # What the tests use is fetched first, so that a download is neither a failing nor a slow test.
 fetch:
 	@for version in 15 18; do scripts/postgres.sh get $$version >/dev/null || exit 1; done
 	@scripts/postgres.sh tools >/dev/null || echo 'the tests with psql and pgbench will be skipped'
-	@scripts/drivers.sh python >/dev/null || echo 'the tests with psycopg will be skipped'
-	@scripts/drivers.sh node >/dev/null || echo 'the tests with node-postgres will be skipped'
+	@scripts/drivers.sh python >/dev/null || echo 'the tests with the drivers of Python will be skipped'
+	@scripts/drivers.sh node >/dev/null || echo 'the tests with the drivers of Node.js will be skipped'
 	@scripts/drivers.sh parser >/dev/null || echo 'the tests with the parser of PostgreSQL will be skipped'
 	@scripts/regress.sh get >/dev/null || echo 'the tests with the regression suite of PostgreSQL will be skipped'
 

@@ -13,6 +13,7 @@ mod classify;
 mod cluster;
 mod consistency;
 mod corpus;
+mod currval;
 mod demo;
 mod demo_program;
 mod differential;

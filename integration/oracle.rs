@@ -114,7 +114,7 @@ fn mix(queries: &[Vec<&str>]) -> String {
 
 /// The tree of each statement as PostgreSQL's grammar sees it; `Null` if it does not.
 async fn parse(python: PathBuf, statements: &[String]) -> Vec<Value> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/integration/drivers/parse.py");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/integration/drivers/python/parse.py");
     let mut child = Command::new(python)
         .arg(script)
         .stdin(Stdio::piped())

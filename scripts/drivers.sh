@@ -1,15 +1,22 @@
 #!/bin/sh
 # Gets the database drivers that the integration tests talk through, from their registries.
 #
-#   drivers.sh python   print a Python that has psycopg
-#   drivers.sh node     print the directory of modules that holds node-postgres
+#   drivers.sh python   print a Python that has psycopg, asyncpg, SQLAlchemy and Django
+#   drivers.sh node     print the directory of modules that holds node-postgres, postgres.js, Drizzle and Sequelize
 #   drivers.sh parser   print a Python that has pglast: PostgreSQL's own parser, of version 18
 #
 # They are kept in $PGLAGOON_LOCAL, by default .local beside this directory, which git ignores.
 set -eu
 
 psycopg=3.3.9
+psycopg_pool=3.3.3
+asyncpg=0.32.0
+sqlalchemy=2.1.9
+django=5.2.19
 node_postgres=8.23.1
+postgres_js=3.4.9
+drizzle=0.45.4
+sequelize=6.37.8
 pglast=8.8
 
 store=${PGLAGOON_LOCAL:-$(cd "$(dirname "$0")/.." && pwd)/.local}
@@ -39,14 +46,18 @@ make_once() {
 
 python_in() {
     # Not a virtual environment: those know their own path, and need a package that Debian leaves out.
+    place=$1
+    shift
     python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore \
-        --target "$1/modules" "$2"
-    printf '#!/bin/sh\nPYTHONPATH="$(dirname "$0")/modules" exec python3 "$@"\n' >"$1/python"
-    chmod +x "$1/python"
+        --target "$place/modules" "$@"
+    printf '#!/bin/sh\nPYTHONPATH="$(dirname "$0")/modules" exec python3 "$@"\n' >"$place/python"
+    chmod +x "$place/python"
 }
 
-psycopg_in() {
-    python_in "$1" "psycopg[binary]==$psycopg" && "$1/python" -c 'import psycopg'
+drivers_in() {
+    python_in "$1" "psycopg[binary]==$psycopg" "psycopg-pool==$psycopg_pool" "asyncpg==$asyncpg" \
+        "sqlalchemy[asyncio]==$sqlalchemy" "django==$django" &&
+        "$1/python" -c 'import asyncpg, django, psycopg, psycopg_pool, sqlalchemy.ext.asyncio'
 }
 
 parser_in() {
@@ -54,20 +65,23 @@ parser_in() {
 }
 
 node_in() {
-    npm install --silent --no-save --no-audit --no-fund --cache "$1/cache" --prefix "$1" "pg@$node_postgres"
+    npm install --silent --no-save --no-audit --no-fund --cache "$1/cache" --prefix "$1" \
+        "pg@$node_postgres" pg-cursor@2.22.0 pg-copy-streams@7.0.0 "postgres@$postgres_js" "drizzle-orm@$drizzle" "sequelize@$sequelize"
     rm -rf "$1/cache"
 }
 
 case ${1:-} in
     python)
         need python3 python3 python3-pip
-        make_once "$store/python-$psycopg" psycopg_in
-        echo "$store/python-$psycopg/python"
+        name=python-$psycopg-$asyncpg-$sqlalchemy-$django
+        make_once "$store/$name" drivers_in
+        echo "$store/$name/python"
         ;;
     node)
         need npm nodejs npm
-        make_once "$store/node-$node_postgres" node_in
-        echo "$store/node-$node_postgres/node_modules"
+        name=node-$node_postgres-$postgres_js-$drizzle-$sequelize
+        make_once "$store/$name" node_in
+        echo "$store/$name/node_modules"
         ;;
     parser)
         need python3 python3 python3-pip

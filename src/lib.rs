@@ -118,6 +118,7 @@
 //! | what a read must see | `session::terms`; its parameters: `session::ours` |
 //! | what PREPARE, EXECUTE and DEALLOCATE of SQL do | `sql::prepared`, `session::naming`; what a server has of it: [`server::given`] |
 //! | what keeps a client on its server, and until when | `session::pins`, `session::inquiry` |
+//! | whose `currval` a server has | `session::sequences` |
 //! | who hears a NOTIFY | `session::hub`, `session::channels` |
 //! | what a name in a statement stands for | `sql::catalog`, read by `cluster::catalog` |
 //! | what SHOW ROUTE says | `session::forecast`, `sql::anatomy` |
@@ -180,6 +181,10 @@
 //! * **Whether a pin still has its reason PostgreSQL is asked** (`session::inquiry`), after transactions that may have
 //!   changed it: no counting of ours could know what a `pg_try_advisory_lock` returned. What it denies need not be
 //!   washed off either; only temporary objects always cost a DISCARD ALL, because prepared statements may depend on them.
+//! * **Sequence state is forgotten before it could be read by another, not after it was made:** any write may call `nextval`,
+//!   and hardly anybody asks for `currval`. Where a text or the catalog (functions, defaults, views, triggers) asks for it,
+//!   a server that has served another writer is told DISCARD SEQUENCES in the packet of the next first statement; elsewhere
+//!   it costs one comparison. Only a database's first asker can meet what was left before, and its transaction is failed.
 //! * **A LISTEN runs on the client's server although the hub listens:** errors, answers and transactions are then
 //!   PostgreSQL's own. The hub listens first, and is asked for a sign of life before a LISTEN or a COMMIT that listens
 //!   and after a NOTIFY of a client that listens: PostgreSQL delivers what was committed before it answers. So a client

@@ -23,6 +23,7 @@ scripted!(
     a_read_that_every_server_refuses_does_not,
     a_replica_that_vanishes_before_its_answer_is_replaced_by_the_primary,
     a_replica_that_vanishes_within_its_answer_is_40001,
+    a_replica_that_leaves_behind_its_answer_is_not_missed,
     a_prepared_read_runs_again_on_the_primary,
     a_read_behind_a_close_that_was_answered_does_not_run_again,
     a_read_behind_one_that_runs_again_is_not_lost,
@@ -247,7 +248,7 @@ async fn a_transaction_stays_on_the_primary(delivery: Delivery) {
 
 /// What a server is washed with after a function of which nothing is known.
 const WASH: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; SELECT \
-                    pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
+                    pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP";
 
 async fn a_read_that_only_a_replica_refuses_runs_again_on_the_primary(delivery: Delivery) {
     let (stage, mut client, mut primary, mut replica) = all(delivery).await;
@@ -279,6 +280,16 @@ async fn a_replica_that_vanishes_before_its_answer_is_replaced_by_the_primary(de
     drop(replica);
     primary.answer([query("select 1")], one_row("1")).await;
     client.expect(one_row("1")).await;
+}
+
+async fn a_replica_that_leaves_behind_its_answer_is_not_missed(delivery: Delivery) {
+    let (_stage, mut client, mut primary, mut replica) = all(delivery).await;
+    client.send([query("select 1")]).await;
+    replica.expect([query("select 1")]).await;
+    replica.reply_last([&one_row("1")[..], &[fatal("57P01")]].concat()).await;
+    drop(replica);
+    client.expect(one_row("1")).await;
+    run(&mut client, &mut primary, "delete from t").await;
 }
 
 async fn a_replica_that_vanishes_within_its_answer_is_40001(delivery: Delivery) {

@@ -18,6 +18,8 @@ scripted!(
     a_farewell_in_a_transaction_is_the_clients,
     a_server_that_vanishes_in_a_transaction_is_08006,
     a_server_that_vanishes_midway_is_08006,
+    a_server_that_vanishes_within_a_row_is_not_talked_over,
+    a_farewell_behind_an_answer_is_nobodys,
     a_server_that_is_out_of_step_is_closed,
     a_rollback_that_fails_costs_the_server;
     split a_client_may_leave_at_any_byte
@@ -239,6 +241,33 @@ async fn a_server_that_vanishes_midway_is_08006(delivery: Delivery) {
     drop(server);
     client.expect([fatal("08006")]).await;
     client.expect_closed().await;
+}
+
+async fn a_server_that_vanishes_within_a_row_is_not_talked_over(delivery: Delivery) {
+    let mut stage = one_server(delivery).await;
+    let (mut client, mut server) = stage.pair().await;
+    client.send([query("select 1")]).await;
+    server.answer([query("select 1")], [columns()]).await;
+    let long = row(&"x".repeat(100));
+    server.reply_partly(&long, 20).await;
+    client.expect([columns()]).await;
+    drop(server);
+    // An error would be taken for the rest of the row.
+    assert_eq!(client.rest().await, long.bytes()[..20]);
+}
+
+async fn a_farewell_behind_an_answer_is_nobodys(delivery: Delivery) {
+    let mut stage = one_server(delivery).await;
+    let (mut client, mut server) = stage.pair().await;
+    client.send([query("select 1")]).await;
+    server.expect([query("select 1")]).await;
+    server.reply_last([&one_row("1")[..], &[fatal("57P01")]].concat()).await;
+    drop(server);
+    client.expect(one_row("1")).await;
+    client.send([query("select 2")]).await;
+    let mut fresh = stage.primary.accept().await;
+    fresh.answer([query("select 2")], one_row("2")).await;
+    client.expect(one_row("2")).await;
 }
 
 async fn a_server_that_is_out_of_step_is_closed(delivery: Delivery) {

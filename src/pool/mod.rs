@@ -167,6 +167,16 @@ impl<C: Pooled> Pool<C> {
         }
     }
 
+    /// An idle connection that is `wanted`, if there is one: all are looked at, with the pool locked.
+    pub fn checkout_idle(
+        self: &Arc<Self>,
+        wanted: impl Fn(&C) -> bool,
+        now: Mono,
+    ) -> Option<Lease<C>> {
+        let held = self.state.lock().checkout_idle(wanted, now)?;
+        Some(Lease::new(Arc::clone(self), held))
+    }
+
     /// The janitor: closes what is idle for too long or too old, opens the minimum, and starts connects that
     /// became possible by the passing of time (reserve, retry after a failure, idle connections of others).
     ///

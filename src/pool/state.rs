@@ -199,6 +199,25 @@ impl<C: Pooled> State<C> {
         Ok(Taken::Queued(self.queue.push(worker, waiter)))
     }
 
+    /// The first idle connection that is `wanted`; it is then busy.
+    pub(super) fn checkout_idle(
+        &mut self,
+        wanted: impl Fn(&C) -> bool,
+        now: Mono,
+    ) -> Option<Held<C>> {
+        self.tell(now);
+        if self.status != Status::Running {
+            return None;
+        }
+        let is_wanted = |idle: &Idle<C>| wanted(&idle.held.conn);
+        let mut keys = std::iter::successors(self.idle.first(), |key| self.idle.after(*key));
+        let key = keys.find(|key| self.idle.get(*key).is_some_and(is_wanted))?;
+        let idle = self.idle.remove(key)?;
+        self.busy += 1;
+        self.totals.checkouts += 1;
+        Some(idle.held)
+    }
+
     /// Takes in a connection that was counted as busy: to a waiter, to the idle ones, or out.
     pub(super) fn accept(&mut self, held: Held<C>, wear: Wear) -> Effects<C> {
         let mut effects = Effects::none();

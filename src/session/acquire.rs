@@ -17,6 +17,7 @@ use crate::session::link::{Gate, Link, Passing};
 use crate::session::pins::Pins;
 use crate::session::portals::Portals;
 use crate::session::respond::Trouble;
+use crate::session::sequences::forget_others;
 use crate::session::survey::Batch;
 use crate::session::worker::Stopping;
 use crate::session::{Attached, Batches, Detour, Inquiry, Phase, Replay, Session, Wrote, cleaning};
@@ -59,6 +60,9 @@ impl Session {
         self.count_route(route.reason, batch.fingerprint);
         self.explain(node, route.reason.as_str());
         self.doubt_unknown(route.reason);
+        if self.return_to_values(batch, (node, route.reason), now) {
+            return Ok(());
+        }
         match self.check_out(node, route.reason, now) {
             Ok(()) => Ok(()),
             Err(trouble) => {
@@ -160,7 +164,7 @@ impl Session {
     }
 
     /// Takes a server, and makes it have what the session wants.
-    fn attach(
+    pub(super) fn attach(
         &mut self,
         mut lease: Lease<Box<Link>>,
         node: NodeId,
@@ -172,6 +176,7 @@ impl Session {
         if let Some(traffic) = backend.traffic.get(usize::from(self.worker.id.0)) {
             traffic.waits.record(now.saturating_since(waiting_since));
         }
+        let meets_others = self.meets_others(&lease);
         let policy = &self.policy;
         let link = &mut *lease;
         link.passing = Passing::default();
@@ -184,6 +189,9 @@ impl Session {
             self.parameters.wanted(),
             policy.limits.max_prepared_statements,
         );
+        if meets_others {
+            forget_others(&self.worker, link);
+        }
         let is_replayable = node != NodeId::PRIMARY
             && matches!(reason, Reason::Read | Reason::ReadOnlyTransaction | Reason::ReplicaFailed);
         let pins = match policy.mode {

@@ -8,6 +8,7 @@ use crate::server::exchange;
 use crate::session::clients::{Cancelling, Client};
 use crate::session::link::Link;
 use crate::session::pins::Stains;
+use crate::session::sequences::Use;
 use crate::session::worker::Worker;
 use crate::session::{Attached, Wrote, cancel};
 
@@ -64,11 +65,11 @@ pub(super) fn clean(worker: &Rc<Worker>, mut lease: Lease<Box<Link>>, within: st
     });
 }
 
-/// What DISCARD ALL does, except for prepared statements: those on the server are ours
-/// (<https://www.postgresql.org/docs/current/sql-discard.html>).
+/// What DISCARD ALL does (<https://www.postgresql.org/docs/current/sql-discard.html>), except for prepared statements,
+/// which are ours on the server, and for sequences, which have their own keeper.
 const WASH_KEEPING_STATEMENTS: &[u8] =
     b"CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
-    SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
+    SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP";
 
 /// Ends the transaction and undoes what the session has left behind.
 async fn wash(link: &mut Link, within: std::time::Duration) -> Result<(), exchange::ExchangeError> {
@@ -84,6 +85,7 @@ async fn wash(link: &mut Link, within: std::time::Duration) -> Result<(), exchan
         exchange::run(&mut link.server, b"DISCARD ALL", within).await?;
         link.server.statements.clear();
         link.server.settings = std::sync::Arc::default();
+        link.sequences = Use::NONE;
     } else if !link.stains.contains(Stains::FUNCTION) {
         exchange::run(&mut link.server, &link.stains.remedies(), within).await?;
         link.server.statements.set_unnamed(None);

@@ -15,6 +15,7 @@ use crate::session::link::Gate;
 use crate::session::ours::Circumstances;
 use crate::session::requests::{Requests, Taken};
 use crate::session::respond::Trouble;
+use crate::session::sequences::{forget_others, not_own};
 use crate::session::survey::{self, Batch, Knowledge, Survey, Surveyed};
 use crate::session::worker::Stopping;
 use crate::session::{Batches, Ended, Hold, Phase, Presence, Replay, Session, Skip};
@@ -201,6 +202,8 @@ impl Session {
     /// is answered.
     #[inline]
     fn renew_settings(&mut self, bytes: &[u8]) {
+        let Phase::Attached(attached) = &self.phase else { return };
+        let meets_others = self.meets_others(&attached.lease);
         let Phase::Attached(attached) = &mut self.phase else { return };
         let link = &mut *attached.lease;
         if !link.machine.owes_nothing()
@@ -212,6 +215,9 @@ impl Session {
         let limit = self.policy.limits.max_prepared_statements;
         if link.machine.is_settled() {
             bring_up_to_date(&self.worker, link, self.parameters.wanted(), limit);
+            if meets_others {
+                forget_others(&self.worker, link);
+            }
         } else if link.machine.at_boundary() {
             make_room(&self.worker, link, limit);
         }
@@ -244,6 +250,7 @@ impl Session {
             hub: &backend.hub,
             portals: &mut attached.portals,
             pins: &mut attached.pins,
+            sequences: &mut self.sequences,
             inquiry: &mut attached.inquiry,
             wrote: &mut attached.wrote,
             tables: &mut attached.tables,
@@ -298,6 +305,7 @@ impl Session {
                     let limit = self.policy.limits.prepared_statement_bytes;
                     return Err(Stop::Refused(Trouble::StatementsTooMany(limit)));
                 }
+                Taken::NotOwn => return Err(Stop::Refused(Trouble::Ours(not_own()))),
                 Taken::Terminate => return Err(Stop::Terminate),
             }
         }

@@ -12,6 +12,7 @@ impl Requests<'_> {
     #[inline]
     pub(super) fn note_write(&mut self, tables: Tables) {
         *self.tables = self.tables.union(tables);
+        self.note_use();
         if *self.wrote == Wrote::No {
             *self.wrote = Wrote::Maybe;
         }
@@ -25,6 +26,7 @@ impl Requests<'_> {
         if effects.is_empty() {
             return;
         }
+        self.note_values(effects, text);
         if effects.contains(Effects::WRITES) {
             self.note_write(verdict.tables);
         }

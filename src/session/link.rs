@@ -16,6 +16,7 @@ use crate::server::ConnectError;
 use crate::server::Server;
 use crate::session::machine::{Machine, OnBackend};
 use crate::session::pins::Stains;
+use crate::session::sequences::Use;
 
 /// A pooled server connection.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub(crate) struct Link {
     pub(crate) fingerprint: u64,
     /// What clients have left on the server that must be undone before another gets it.
     pub(crate) stains: Stains,
+    /// What its `currval` and `lastval` come from.
+    pub(crate) sequences: Use,
     /// The error of what we have sent to make the client's next statement possible: the client gets it in the place of
     /// the one that follows from it.
     pub(crate) excuse: Option<Box<[u8]>>,
@@ -75,6 +78,7 @@ impl Link {
             reason: Reason::Trivial,
             fingerprint: 0,
             stains: Stains::default(),
+            sequences: Use::NONE,
             excuse: None,
         })
     }
@@ -124,6 +128,11 @@ impl Link {
     #[inline]
     pub(crate) fn is_settled(&self) -> bool {
         self.machine.is_settled() && self.is_still()
+    }
+
+    /// Whether the client has been shown the beginning of a message whose rest has not come.
+    pub(crate) fn is_showing(&self) -> bool {
+        self.passing.from_server > 0 && self.passing.shown == OnBackend::Forward
     }
 
     /// Whether no byte is on its way, and no message half sent.

@@ -10,6 +10,7 @@ use crate::protocol::{BackendTag, FrontendTag, TransactionStatus, backend, frame
 use crate::session::intake::Used;
 use crate::session::ours::{Ask, Circumstances, ask};
 use crate::session::respond::Trouble;
+use crate::session::sequences::Use;
 use crate::session::survey::{Batch, Command, Local};
 use crate::session::{Ended, Session};
 
@@ -102,6 +103,7 @@ impl Session {
             Command::DiscardAll => {
                 self.names.clear();
                 self.parameters.discard();
+                self.sequences = Use::NONE;
                 if let Some(listening) = &mut self.listening {
                     listening.channels.clear();
                 }

@@ -54,6 +54,7 @@ mod replies;
 mod requests;
 pub mod respond;
 mod routing;
+mod sequences;
 mod share;
 mod slow;
 mod startup;
@@ -88,6 +89,7 @@ use names::Names;
 use parameters::Parameters;
 use pins::Pins;
 use portals::Portals;
+use sequences::Use;
 use survey::Surveyed;
 use terms::Terms;
 use worker::Worker;
@@ -114,6 +116,8 @@ pub(crate) struct Session {
     /// What this client has read last, if that matters.
     seen: Option<Seen>,
     terms: Terms,
+    /// What its `currval` and `lastval` come from.
+    sequences: Use,
     /// Its place among the reads that are on the primary for want of a replica.
     place: Option<share::Place>,
     /// The fingerprint of the read that was routed last; 0 if it was no read.
@@ -300,6 +304,7 @@ impl Session {
             last_write: Mono::ZERO,
             seen: None,
             terms,
+            sequences: Use::NONE,
             place: None,
             fingerprint: 0,
             arrived: Mono::ZERO,

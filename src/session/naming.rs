@@ -16,7 +16,7 @@ use crate::server::given::Holds;
 use crate::server::statements::Statement;
 use crate::session::machine::{Change, OnBackend, Owed, Request};
 use crate::session::names::{Changed, Names};
-use crate::session::ours::{not_on_replica, reserved_name};
+use crate::session::ours::{Fault, not_on_replica, reserved_name};
 use crate::session::pins::{Pins, Stains};
 use crate::session::replies::Replies;
 use crate::session::requests::Requests;
@@ -262,14 +262,14 @@ impl Requests<'_> {
 
     /// The SQL that says why, if a text with these effects must not run on the client's present server, or on none.
     #[inline]
-    pub(super) fn forbidden(&self, verdict: Verdict, text: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn forbidden(&self, verdict: Verdict, text: &[u8]) -> Option<Fault> {
         if self.may_not_run_here(verdict) {
             return Some(not_on_replica());
         }
         if verdict.effects.intersects(NAMING) { self.forbidden_names(text) } else { None }
     }
 
-    fn forbidden_names(&self, text: &[u8]) -> Option<Vec<u8>> {
+    fn forbidden_names(&self, text: &[u8]) -> Option<Fault> {
         let is_on_replica = self.given.node != NodeId::PRIMARY;
         let Some(script) = Script::read(text) else {
             return is_on_replica.then(not_on_replica);

@@ -110,9 +110,15 @@ impl Session {
         self.push_to_client(cx)
     }
 
-    /// Tells the client why it must go.
+    /// Tells the client why it must go, unless it would take that for the rest of a message.
     pub(super) fn dismiss(&mut self, trouble: &Trouble, cx: &mut Context<'_>) -> Ended {
-        self.say(|out| trouble.encode(Severity::Fatal, out));
+        let is_midway = match &self.phase {
+            Phase::Attached(attached) => attached.lease.is_showing(),
+            _ => false,
+        };
+        if !is_midway {
+            self.say(|out| trouble.encode(Severity::Fatal, out));
+        }
         match self.push_to_client(cx) {
             Ok(()) => Ended::Dismissed,
             Err(ended) => ended,

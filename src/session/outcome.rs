@@ -44,6 +44,7 @@ impl Session {
             parameters: &mut self.parameters,
             listening: &mut self.listening,
             pins: &mut attached.pins,
+            sequences: &mut self.sequences,
             inquiry: &mut attached.inquiry,
             traffic,
             from: attached.node,
@@ -108,11 +109,11 @@ impl Session {
         Ok(Moved::Yes)
     }
 
-    /// The server has told that it closes the connection. What a primary says the client has been shown; a replica is
-    /// not worth a session.
+    /// The server has told that it closes the connection. What a primary says the client has been shown, if it concerns
+    /// it; a replica is not worth a session.
     fn server_says_farewell(&mut self, cx: &mut Context<'_>, now: Mono) -> Result<Moved, Ended> {
         if let Phase::Attached(attached) = &self.phase
-            && attached.node != NodeId::PRIMARY
+            && (attached.node != NodeId::PRIMARY || attached.has_nothing_there())
         {
             return self.server_has_gone(cx, now);
         }
@@ -142,8 +143,11 @@ impl Session {
     ) -> Result<Moved, Ended> {
         let Phase::Attached(attached) = &self.phase else { return Ok(Moved::No) };
         let is_refused = seen.settings == Carried::Refused;
+        let is_farewell = seen.error.is_none_or(|error| error.end == End::Fatal);
         if attached.node != NodeId::PRIMARY
             && matches!(attached.replay, Replay::Recorded(_))
+            // A farewell behind the whole answer takes nothing of it back.
+            && !(is_farewell && attached.has_nothing_there())
             && let Some(elsewhere) = self.elsewhere(attached.node, seen, now)
         {
             self.replay_failed(seen, elsewhere, now);
@@ -265,6 +269,14 @@ impl Session {
             self.replay(self.other_than(attached.node), now);
             return Ok(Moved::Yes);
         }
+        if let Phase::Attached(attached) = &self.phase
+            && attached.has_nothing_there()
+        {
+            // Its goodbye came together with the end of its answer.
+            self.drop_server(now);
+            self.become_idle(now);
+            return Ok(Moved::Yes);
+        }
         if self.is_lone_read_on_replica() {
             self.fail_read(now);
             self.push_to_client(cx)?;
@@ -324,6 +336,11 @@ impl Session {
 }
 
 impl Attached {
+    /// Whether the client would lose nothing with the server.
+    fn has_nothing_there(&self) -> bool {
+        self.pins.is_empty() && self.lease.is_settled()
+    }
+
     /// When a transaction that may have changed the catalog has ended: before anybody can learn of it, texts are taken
     /// for what they mean from now on.
     #[inline]

@@ -25,6 +25,8 @@ bitflags! {
         const PREPARED = 1 << 6;
         /// It has loaded a library.
         const LOADED = 1 << 7;
+        /// It asks for `currval` or `lastval` outside the transaction that called `nextval`.
+        const SEQUENCE = 1 << 8;
     }
 }
 
@@ -87,7 +89,7 @@ impl Pins {
 }
 
 /// Each pin with its name and with the reason of the routes that follow from it.
-const REASONS: [(Pins, &str, Reason); 8] = [
+const REASONS: [(Pins, &str, Reason); 9] = [
     (Pins::SESSION_MODE, "session_mode", Reason::PinnedSessionMode),
     (Pins::PARAMETERS, "parameters", Reason::PinnedSetting),
     (Pins::TEMPORARY, "temporary_table", Reason::PinnedTemp),
@@ -96,6 +98,7 @@ const REASONS: [(Pins, &str, Reason); 8] = [
     (Pins::LISTEN, "listen", Reason::PinnedListen),
     (Pins::PREPARED, "sql_prepare", Reason::PinnedPrepared),
     (Pins::LOADED, "load", Reason::PinnedLoad),
+    (Pins::SEQUENCE, "sequence", Reason::PinnedSequence),
 ];
 
 /// Effects that leave nothing behind on a server that the session does not follow itself.

@@ -28,10 +28,10 @@ impl Requests<'_> {
             self.parse_ours(&parse, statement, out);
             return;
         }
-        if let Some(sql) = self.forbidden(statement.verdict, parse.query)
+        if let Some(fault) = self.forbidden(statement.verdict, parse.query)
             && (parse.name.is_empty() || self.names.get(parse.name).is_none())
         {
-            self.parse_instead(parse.name, &sql, out);
+            self.parse_instead(parse.name, &fault.sql(), out);
             return;
         }
         self.prepare_names(statement.verdict, parse.query, out);

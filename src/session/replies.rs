@@ -16,6 +16,7 @@ use crate::session::machine::{Change, Machine, OnBackend, Violation};
 use crate::session::names::Names;
 use crate::session::parameters::{Outcome, Parameters};
 use crate::session::pins::{Pins, Stains};
+use crate::session::sequences::Use;
 use crate::telemetry::Traffic;
 
 /// Parameters that tell what a node is, not what a session wants: the pooler answers for them itself.
@@ -29,9 +30,11 @@ pub(super) struct Replies<'a> {
     pub(super) parameters: &'a mut Parameters,
     pub(super) listening: &'a mut Option<Box<Listening>>,
     pub(super) pins: &'a mut Pins,
+    pub(super) sequences: &'a mut Use,
     pub(super) inquiry: &'a mut Inquiry,
     pub(super) traffic: &'a Traffic,
-    /// The server's node: of a replica's farewell the client is told nothing.
+    /// The server's node: of a replica's farewell the client is told nothing, nor of a primary's that has answered
+    /// everything.
     pub(super) from: NodeId,
     /// What has been seen, for the session to act upon.
     pub(super) seen: Seen,
@@ -158,7 +161,8 @@ impl Replies<'_> {
                 matches!(code, Some(SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN));
         }
         if tag == BackendTag::ERROR_RESPONSE
-            && self.from != NodeId::PRIMARY
+            && (self.from != NodeId::PRIMARY
+                || (self.pins.is_empty() && self.link.machine.is_settled()))
             && ErrorFields(body).is_fatal()
         {
             return Ok(OnBackend::Swallow);
@@ -312,12 +316,14 @@ impl Replies<'_> {
                 self.parameters.on_command(tag);
                 self.link.server.settings = std::sync::Arc::default();
                 self.forget_names(request);
+                self.forget_values();
                 // What has been sent behind it may have left new ones.
                 if self.link.machine.is_at_last() {
                     self.link.stains &= Stains::FOREVER;
                     *self.pins &= Pins::SESSION_MODE;
                 }
             }
+            b"DISCARD SEQUENCES" => self.forget_values(),
             b"DEALLOCATE ALL" => {
                 self.forget_names(request);
             }

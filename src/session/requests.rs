@@ -21,6 +21,7 @@ use crate::session::ours::Circumstances;
 use crate::session::parameters::Parameters;
 use crate::session::pins::{Pins, Stains};
 use crate::session::portals::Portals;
+use crate::session::sequences::{Use, not_own};
 use crate::session::survey::Surveyed;
 use crate::session::worker::Worker;
 use crate::session::{Replay, Wrote};
@@ -42,6 +43,7 @@ pub(super) struct Requests<'a> {
     pub(super) hub: &'a Arc<Hub>,
     pub(super) portals: &'a mut Portals,
     pub(super) pins: &'a mut Pins,
+    pub(super) sequences: &'a mut Use,
     pub(super) inquiry: &'a mut Inquiry,
     pub(super) wrote: &'a mut Wrote,
     pub(super) tables: &'a mut Tables,
@@ -69,6 +71,8 @@ pub(super) enum Taken {
     TooLong,
     /// The client's prepared statements are more than one client may have.
     TooMuch,
+    /// A FunctionCall of `currval` or `lastval` might be told another client's.
+    NotOwn,
     /// The client leaves.
     Terminate,
 }
@@ -124,6 +128,9 @@ impl Requests<'_> {
             FrontendTag::SYNC => self.forward(Request::Sync, range, out),
             FrontendTag::FLUSH => out.pass(range.0, range.1),
             FrontendTag::FUNCTION_CALL => {
+                if self.call_asks_others(body) {
+                    return Ok(Taken::NotOwn);
+                }
                 self.note_write(Tables::ALL);
                 if !self.link.machine.at_boundary() {
                     // PostgreSQL 18 says that the transaction of such a batch is over, and leaves it open.
@@ -182,8 +189,12 @@ impl Requests<'_> {
         if self.prepare_to_listen(verdict.effects, text) == Readiness::Wait {
             return Readiness::Wait;
         }
-        if let Some(sql) = self.forbidden(verdict, text) {
-            self.query_instead(&sql, out);
+        if let Some(fault) = self.forbidden(verdict, text) {
+            self.query_instead(&fault.sql(), out);
+            return Readiness::Ready;
+        }
+        if self.asks_others(verdict, text) {
+            self.query_instead(&not_own().sql(), out);
             return Readiness::Ready;
         }
         if verdict.effects.contains(Effects::OURS) {

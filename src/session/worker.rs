@@ -12,6 +12,7 @@ use crate::route::Dice;
 use crate::server::interner::Interner;
 use crate::server::statements::{Background, Statement};
 use crate::session::clients::{ClientRow, Clients, Summons};
+use crate::session::sequences::Use;
 use crate::sql::{Classifier, LiveCatalog, Verdict};
 use crate::telemetry::WorkerStats;
 
@@ -43,6 +44,8 @@ pub struct Worker {
     pub(crate) dice: RefCell<Dice>,
     /// The fingerprint of the statement that was routed last, if it has just become frequent; else 0.
     pub(crate) unnamed: Cell<u64>,
+    /// How many [`Use`]s of sequences have been given numbers.
+    uses: Cell<u64>,
 }
 
 impl Worker {
@@ -67,6 +70,7 @@ impl Worker {
             interner: RefCell::new(Interner::new((cache / 2).max(1), statement_ids)),
             dice: RefCell::new(Dice::new(rand::random())),
             unnamed: Cell::new(0),
+            uses: Cell::new(0),
         })
     }
 
@@ -74,6 +78,12 @@ impl Worker {
     #[inline]
     pub(crate) fn now(&self) -> Mono {
         self.clock.now()
+    }
+
+    /// A use of sequences like no other.
+    pub(crate) fn new_use(&self) -> Use {
+        self.uses.set(self.uses.get() + 1);
+        Use::new(self.uses.get(), self.id)
     }
 
     /// What a text is and does in the database of this catalog.

@@ -65,12 +65,19 @@ pub(super) fn reach(text: &[u8], class: Class, catalog: &Catalog) -> Reach {
     let mut tokens = Lexer::new(text).map_while(Result::ok).peekable();
     let mut schema = None;
     let mut last: Option<Token<'_>> = None;
+    let mut is_target = false;
     while let Some(token) = tokens.next() {
         let is_qualified = last.is_some_and(|last| last.is(b"."));
         match token.kind {
             Kind::Word | Kind::QuotedWord => {
+                // Behind this name its columns may stand in parentheses.
+                is_target = match last {
+                    Some(_) if is_qualified => is_target,
+                    last => last
+                        .is_some_and(|last| is_keyword(&last, "into") || is_keyword(&last, "copy")),
+                };
                 if let Some(name) = name_of(&token) {
-                    let is_call = tokens.peek().is_some_and(|next| next.is(b"("));
+                    let is_call = !is_target && tokens.peek().is_some_and(|next| next.is(b"("));
                     let schema = schema.as_deref().filter(|_| is_qualified);
                     add_name(&mut reach, catalog, &name);
                     let is_alias = class == Class::Read && !catalog.knows(schema, &name);

@@ -84,6 +84,11 @@ impl Client {
         self.wire.next().await.expect("the pooler has closed the connection")
     }
 
+    /// All that is still to come, which must not be whole frames.
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
+        self.wire.rest().await
+    }
+
     pub(crate) async fn expect_closed(&mut self) {
         self.wire.expect_end("client").await;
     }

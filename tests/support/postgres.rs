@@ -117,6 +117,11 @@ impl Server {
         let _ = self.wire.try_send(&bytes(frames.as_ref())).await;
     }
 
+    /// Answers with so many bytes of a frame.
+    pub(crate) async fn reply_partly(&mut self, frame: &Frame, len: usize) {
+        self.wire.send_bytes(&frame.bytes()[..len]).await;
+    }
+
     /// Receives these frames and answers them.
     pub(crate) async fn answer(
         &mut self,

@@ -106,8 +106,11 @@ impl Stage {
         client
     }
 
-    /// A client that has logged in, and the server that was opened for that.
+    /// A client that has logged in, and the server that was opened for that. The catalog is known: before, a server is
+    /// told to forget its sequences between two clients.
     pub(crate) async fn pair(&mut self) -> (Client, Server) {
+        let cluster = self.cluster();
+        eventually("the catalog is known", || cluster.catalog_report().version > 0).await;
         let client = self.client().await;
         let server = self.primary.accept().await;
         (client, server)

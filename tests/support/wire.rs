@@ -158,6 +158,12 @@ impl Wire {
         }
     }
 
+    /// Reads to the end, frames or not.
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
+        while self.read_some().await > 0 {}
+        std::mem::take(&mut self.input)
+    }
+
     /// Reads as many frames as are expected; they must be those.
     pub(crate) async fn expect(&mut self, who: &str, expected: &[Frame]) {
         let mut seen = Vec::new();

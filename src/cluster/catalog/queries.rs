@@ -33,6 +33,34 @@ const FUNCTIONS: [&str; 2] = [
 /// The body, whether it is a tree first. What is longer than this is not read, and so not known.
 const BODY: &str = "CASE WHEN l.lanname IN ('sql', 'plpgsql') AND octet_length(p.prosrc) < 262144 THEN p.prosrc END";
 
+/// Whether a tree calls `currval` or `lastval`.
+macro_rules! asks_currval {
+    ($tree:literal) => {
+        concat!($tree, "::text ~ ':funcid (1575|2559) '")
+    };
+}
+
+/// One row if anything in the database may ask a session for its `currval` or `lastval`.
+const CURRVAL: [&str; 2] = [
+    "SELECT 'currval' WHERE EXISTS (SELECT FROM pg_proc WHERE oid >= 16384 \
+     AND (strpos(lower(prosrc), 'currval') + strpos(lower(prosrc), 'lastval') > 0",
+    concat!(
+        ")) OR EXISTS (SELECT FROM pg_rewrite WHERE oid >= 16384 AND ",
+        asks_currval!("ev_action"),
+        ") OR EXISTS (SELECT FROM pg_attrdef WHERE ",
+        asks_currval!("adbin"),
+        ") OR EXISTS (SELECT FROM pg_constraint WHERE oid >= 16384 AND ",
+        asks_currval!("conbin"),
+        ") OR EXISTS (SELECT FROM pg_trigger WHERE ",
+        asks_currval!("tgqual"),
+        ") OR EXISTS (SELECT FROM pg_policy WHERE ",
+        asks_currval!("polqual"),
+        " OR ",
+        asks_currval!("polwithcheck"),
+        "); ",
+    ),
+];
+
 const REST: &str = concat!(
     "SELECT 'built_in', oid, proname FROM pg_proc WHERE oid < 16384; \
      SELECT 'aggregate', aggfnoid::oid, concat_ws(' ', aggtransfn::oid, aggfinalfn::oid, aggcombinefn::oid, \
@@ -76,10 +104,14 @@ const REST: &str = concat!(
 pub fn everything(version: u32) -> String {
     let [functions, from] = FUNCTIONS;
     // SQL-standard bodies came with version 14.
-    let body = if version < 140_000 {
-        format!("false, {BODY}")
+    let [currval, others] = CURRVAL;
+    let (body, more) = if version < 140_000 {
+        (format!("false, {BODY}"), "")
     } else {
-        format!("p.prosqlbody IS NOT NULL, coalesce(p.prosqlbody::text, {BODY})")
+        let body = format!("p.prosqlbody IS NOT NULL, coalesce(p.prosqlbody::text, {BODY})");
+        (body, concat!(" OR ", asks_currval!("prosqlbody")))
     };
-    format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {functions}{body}{from}{REST}")
+    format!(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {functions}{body}{from}{currval}{more}{others}{REST}"
+    )
 }

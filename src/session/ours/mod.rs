@@ -175,18 +175,18 @@ fn default_of(parameter: Parameter, routing: &Routing) -> String {
     }
 }
 
-/// The SQL that fails a read-only transaction on a replica, whose next statement would leave session state behind.
-pub(super) fn not_on_replica() -> Vec<u8> {
+/// What fails a read-only transaction on a replica, whose next statement would leave session state behind.
+pub(super) fn not_on_replica() -> Fault {
     let message = "this read-only transaction runs on a replica, where its statement would leave session state behind";
     let hint = "Begin such a transaction with /* pglagoon: primary */ in front.";
-    Fault { code: SqlState::FEATURE_NOT_SUPPORTED, message: message.to_owned(), hint }.sql()
+    Fault { code: SqlState::FEATURE_NOT_SUPPORTED, message: message.to_owned(), hint }
 }
 
-/// The SQL that fails a statement which names a prepared statement as only pgLagoon does.
-pub(super) fn reserved_name() -> Vec<u8> {
+/// What fails a statement that names a prepared statement as only pgLagoon does.
+pub(super) fn reserved_name() -> Fault {
     let message = "names of prepared statements that begin with \"pgl_\" are reserved";
     let hint = "pgLagoon gives such names to statements that its clients share.";
-    Fault { code: SqlState::RESERVED_NAME, message: message.to_owned(), hint }.sql()
+    Fault { code: SqlState::RESERVED_NAME, message: message.to_owned(), hint }
 }
 
 /// Whether any of the changes ends with the transaction.

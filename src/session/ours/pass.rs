@@ -11,6 +11,7 @@ use crate::session::machine::{Change, Owed, Request};
 use crate::session::ours::{Answer, Ask, Circumstances, ask, not_on_replica};
 use crate::session::pins::Pins;
 use crate::session::requests::Requests;
+use crate::session::sequences::not_own;
 use crate::sql::{Effects, Verdict};
 
 /// Formats and values of a Bind without any.
@@ -59,20 +60,24 @@ impl Requests<'_> {
         }
     }
 
-    /// A Bind of a statement that may not run here, prepared before: what is bound in its place fails when it is executed.
-    /// Returns whether it was one.
+    /// A Bind of a statement that may not run here: what is bound in its place fails when it is executed. Returns
+    /// whether it was one.
     pub(in crate::session) fn bind_instead(
         &mut self,
         bind: &Bind<'_>,
         out: &mut Gather<'_>,
     ) -> bool {
-        let known = self.names.get(bind.statement);
-        if !known.is_some_and(|statement| self.may_not_run_here(statement.verdict)) {
+        let Some(statement) = self.names.get(bind.statement) else { return false };
+        let fault = if self.may_not_run_here(statement.verdict) {
+            not_on_replica()
+        } else if self.asks_others(statement.verdict, &statement.query) {
+            not_own()
+        } else {
             return false;
-        }
+        };
         self.link.server.statements.set_unnamed(None);
         self.link.machine.sent(Owed::swallow(Request::Parse));
-        frontend::parse(out.insert(), b"", &not_on_replica(), NO_TYPES);
+        frontend::parse(out.insert(), b"", &fault.sql(), NO_TYPES);
         self.portals.unbind(bind.portal);
         self.link.machine.sent(Owed::forward(Request::Bind));
         frontend::bind(out.insert(), bind.portal, b"", NO_VALUES);

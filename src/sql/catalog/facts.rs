@@ -8,7 +8,7 @@ use super::body::{Body, Language, Rest};
 use super::graph::{Graph, Kind, Node, Ref, Settled, When, is_built_in};
 use super::names::{Key, Known, Names, Traces};
 use super::overrides::Overrides;
-use super::snapshot::{Census, Snapshot};
+use super::snapshot::{Census, Currval, Snapshot};
 use super::tree;
 use crate::sql::functions;
 use crate::sql::tables::Tables;
@@ -31,6 +31,7 @@ pub struct Facts {
     relations: Vec<(Named, Node)>,
     operators: Vec<(Key, Node)>,
     words: Vec<(Key, Node)>,
+    currval: Currval,
 }
 
 /// An object's name, alone and with its schema.
@@ -82,6 +83,7 @@ impl Facts {
             relations: Vec::new(),
             operators: Vec::new(),
             words: Vec::new(),
+            currval: Currval::Unused,
         }
     }
 
@@ -103,6 +105,10 @@ impl Facts {
             "relation" => self.relation(&mut columns),
             "link" => self.link(&mut columns),
             "tree" => self.tree(&mut columns),
+            "currval" => {
+                self.currval = Currval::Used;
+                Ok(())
+            }
             _ => Err(BadRow),
         }
     }
@@ -299,6 +305,7 @@ impl Facts {
             operators: alone(&self.operators, &settled, |_| true),
             words: alone(&self.words, &settled, |known| *known != Known::HARMLESS),
             everywhere: settled.known(self.everywhere),
+            currval: self.currval,
         }
     }
 }

@@ -24,6 +24,7 @@ pub use facts::{BadRow, Facts};
 pub use live::LiveCatalog;
 pub(super) use names::{Known, Traces};
 pub use overrides::Overrides;
+use snapshot::Currval;
 pub use snapshot::{Census, Snapshot};
 
 /// What the names in a text may mean.
@@ -66,6 +67,15 @@ impl Catalog {
         match &self.objects {
             Objects::Known(snapshot) => Some(snapshot),
             Objects::Assumed | Objects::Awaited => None,
+        }
+    }
+
+    /// Whether something in the database may ask a session for its `currval` or `lastval`.
+    fn may_use_currval(&self) -> bool {
+        match &self.objects {
+            Objects::Assumed => false,
+            Objects::Awaited => true,
+            Objects::Known(snapshot) => snapshot.currval == Currval::Used,
         }
     }
 

@@ -13,7 +13,18 @@ pub struct Snapshot {
     pub(super) words: Names,
     /// What may happen in every statement: implicit casts, and what sorts and compares.
     pub(super) everywhere: Known,
+    pub(super) currval: Currval,
     pub(super) census: Census,
+}
+
+/// Whether anything in a database asks its session for `currval` or `lastval`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Currval {
+    /// Nothing does.
+    #[default]
+    Unused,
+    /// Something does, or may do so.
+    Used,
 }
 
 /// How much there is.
