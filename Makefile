@@ -37,6 +37,8 @@ regress: fetch
 
 # With the drivers that are too large to be fetched for every run of the tests.
 drivers: fetch
+	@for language in rust java go ruby php; do \
+		echo "getting the drivers of $$language"; scripts/drivers.sh $$language >/dev/null || exit 1; done
 	$(if $(UPDATE),PGLAGOON_MATRIX=update) $(CARGO) test --test integration drivers:: -- --include-ignored
 
 # What the tests use is fetched first, so that a download is neither a failing nor a slow test.

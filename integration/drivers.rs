@@ -5,7 +5,7 @@ mod tokio_features;
 
 use std::path::{Path, PathBuf};
 
-use tokio::process::Command;
+use tokio::{process::Command, sync::Mutex};
 
 use crate::fixture::store;
 use matrix::{Report, check, program};
@@ -28,6 +28,11 @@ async fn sqlalchemy_over_psycopg() {
 #[tokio::test]
 async fn sqlalchemy_over_asyncpg() {
     python("sqlalchemy-asyncpg", "sqlalchemy_features.py", &["asyncpg"]).await;
+}
+
+#[tokio::test]
+async fn django() {
+    python("django", "django_features.py", &[]).await;
 }
 
 #[tokio::test]
@@ -60,6 +65,57 @@ async fn tokio_postgres() {
     check("tokio-postgres", tokio_features::report).await;
 }
 
+#[tokio::test]
+#[ignore = "`make drivers`: sqlx takes a minute to build"]
+async fn sqlx() {
+    let run = async |url| Report::of(Command::new(required("rust").await).arg(url)).await;
+    check("sqlx", run).await;
+}
+
+#[tokio::test]
+#[ignore = "`make drivers`: Java is large"]
+async fn pgjdbc() {
+    let jar = required("java").await;
+    let run = async |url| {
+        let mut java = Command::new("java");
+        Report::of(java.arg("-cp").arg(&jar).arg(program("java/Features.java")).arg(url)).await
+    };
+    check("pgjdbc", run).await;
+}
+
+#[tokio::test]
+#[ignore = "`make drivers`: Go is large"]
+async fn pgx() {
+    go("pgx").await;
+}
+
+#[tokio::test]
+#[ignore = "`make drivers`: Go is large"]
+async fn lib_pq() {
+    go("lib-pq").await;
+}
+
+#[tokio::test]
+#[ignore = "`make drivers`: Ruby is fetched for it"]
+async fn ruby_pg() {
+    let ruby = required("ruby").await;
+    let script = program("ruby/features.rb");
+    check("ruby-pg", async |url| Report::of(Command::new(&ruby).arg(&script).arg(url)).await).await;
+}
+
+#[tokio::test]
+#[ignore = "`make drivers`: PHP is fetched for it"]
+async fn php_pdo() {
+    let php = required("php").await;
+    let script = program("php/features.php");
+    check("php-pdo", async |url| Report::of(Command::new(&php).arg(&script).arg(url)).await).await;
+}
+
+async fn go(name: &str) {
+    let program = required("go").await;
+    check(name, async |url| Report::of(Command::new(&program).arg(url).arg(name)).await).await;
+}
+
 async fn python(name: &str, script: &str, arguments: &[&str]) {
     let Some(python) = driver("python").await else { return };
     let script = program("python").join(script);
@@ -89,4 +145,12 @@ pub(crate) async fn driver(language: &str) -> Option<PathBuf> {
         return None;
     }
     Some(PathBuf::from(String::from_utf8(output.stdout).unwrap().trim_end()))
+}
+
+/// The same for a test that was asked for: it fails when the driver is not to be had.
+async fn required(language: &str) -> PathBuf {
+    // Those that share a program build it one after the other.
+    static FETCHING: Mutex<()> = Mutex::const_new(());
+    let _alone = FETCHING.lock().await;
+    driver(language).await.unwrap_or_else(|| panic!("scripts/drivers.sh {language} has failed"))
 }

@@ -3,6 +3,11 @@
 #
 #   drivers.sh python   print a Python that has psycopg, asyncpg, SQLAlchemy and Django
 #   drivers.sh node     print the directory of modules that holds node-postgres, postgres.js, Drizzle and Sequelize
+#   drivers.sh php      print a PHP that has PDO for PostgreSQL
+#   drivers.sh ruby     print a Ruby that has pg
+#   drivers.sh java     print the file of pgjdbc
+#   drivers.sh go       print a program over pgx and lib/pq
+#   drivers.sh rust     print a program over sqlx
 #   drivers.sh parser   print a Python that has pglast: PostgreSQL's own parser, of version 18
 #
 # They are kept in $PGLAGOON_LOCAL, by default .local beside this directory, which git ignores.
@@ -24,15 +29,27 @@ mkdir -p "$store"
 
 say() { echo "drivers.sh: $*" >&2; }
 
-# Installs packages as root on Debian; elsewhere the user must.
-need() {
-    program=$1
+# Installs packages as root on Debian unless $1 succeeds; elsewhere the user must.
+unless() {
+    check=$1
     shift
-    command -v "$program" >/dev/null 2>&1 && return
-    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 || { say "$program is not installed"; exit 1; }
+    ! sh -c "$check" >/dev/null 2>&1 || return 0
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 || { say "not installed: $* ($check)"; exit 1; }
     apt-get update -q >&2 || true
     DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >&2
 }
+
+need() {
+    program=$1
+    shift
+    unless "command -v $program" "$@"
+}
+
+# Where this repository's programs are.
+programs=$(cd "$(dirname "$0")/../integration/drivers" && pwd)
+# Where Debian's packages put the sources of Go and the classes of Java.
+go=/usr/share/gocode
+jar=/usr/share/java/postgresql.jar
 
 # Has $2 fill a directory and puts it at $1, whole or not at all.
 make_once() {
@@ -83,13 +100,35 @@ case ${1:-} in
         make_once "$store/$name" node_in
         echo "$store/$name/node_modules"
         ;;
+    php)
+        unless 'php -r "exit(extension_loaded(\"pdo_pgsql\") ? 0 : 1);"' php-cli php-pgsql
+        command -v php
+        ;;
+    ruby)
+        unless 'ruby -e "require %(pg)"' ruby ruby-pg
+        command -v ruby
+        ;;
+    java)
+        unless "java -version && test -e $jar" default-jdk-headless libpostgresql-jdbc-java
+        echo "$jar"
+        ;;
+    go)
+        unless "go version && test -d $go/src/github.com/jackc/pgx/v4 && test -d $go/src/github.com/lib/pq" \
+            golang-go golang-github-jackc-pgx-v4-dev golang-github-lib-pq-dev
+        GO111MODULE=off GOPATH=$go GOCACHE=$store/go go build -o "$store/go-features" "$programs/go/main.go" >&2
+        echo "$store/go-features"
+        ;;
+    rust)
+        cargo build -q --locked --manifest-path "$programs/rust/Cargo.toml" --target-dir "$store/rust" >&2
+        echo "$store/rust/debug/features"
+        ;;
     parser)
         need python3 python3 python3-pip
         make_once "$store/parser-$pglast" parser_in
         echo "$store/parser-$pglast/python"
         ;;
     *)
-        sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
+        sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
         exit 64
         ;;
 esac

@@ -52,12 +52,19 @@ const DRIVERS: &[&str] = &[
     "asyncpg",
     "sqlalchemy-psycopg",
     "sqlalchemy-asyncpg",
+    "django",
     "node-postgres",
     "postgres.js",
     "drizzle-node-postgres",
     "drizzle-postgres-js",
     "sequelize",
     "tokio-postgres",
+    "sqlx",
+    "pgjdbc",
+    "pgx",
+    "lib-pq",
+    "ruby-pg",
+    "php-pdo",
 ];
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
