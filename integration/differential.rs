@@ -10,7 +10,7 @@
 mod client;
 #[allow(dead_code, reason = "the scripted tests use more of it")]
 #[path = "../tests/support/frames.rs"]
-mod frames;
+pub(crate) mod frames;
 mod known;
 mod normal;
 mod random;
