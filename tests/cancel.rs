@@ -9,6 +9,7 @@ scripted!(
     a_client_that_waits_is_taken_out_of_the_queue,
     a_server_is_not_handed_on_before_its_cancel_connection_has_closed,
     a_late_cancel_hits_nobody,
+    what_is_cancelled_while_it_waits_has_one_end,
     a_cancel_of_an_idle_transaction_is_not_passed_on
 );
 
@@ -85,6 +86,23 @@ async fn a_server_is_not_handed_on_before_its_cancel_connection_has_closed(deliv
     drop(cancel);
     server.answer([query("select 2")], one_row("2")).await;
     other.expect(one_row("2")).await;
+}
+
+async fn what_is_cancelled_while_it_waits_has_one_end(delivery: Delivery) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
+    let (mut client, mut server) = stage.pair().await;
+    client.send([query("select 1")]).await;
+    server.expect([query("select 1")]).await;
+    let mut waiting = stage.client().await;
+    // A server that has failed ignores everything up to Sync, a Query too.
+    waiting.send([parse("", "select 2"), query("select 3"), sync(), query("select 4")]).await;
+    stage.waiting(1).await;
+    waiting.cancel().await;
+    waiting.expect([error("57014"), idle()]).await;
+    server.reply(one_row("1")).await;
+    client.expect(one_row("1")).await;
+    server.answer([query("select 4")], one_row("4")).await;
+    waiting.expect(one_row("4")).await;
 }
 
 async fn a_late_cancel_hits_nobody(delivery: Delivery) {

@@ -6,7 +6,7 @@ use std::task::Context;
 use crate::clock::Mono;
 use crate::cluster::NodeId;
 use crate::net::buffer::Gather;
-use crate::protocol::{FrontendTag, TransactionStatus, backend, frame};
+use crate::protocol::{FrontendTag, TransactionStatus};
 use crate::route::Patience;
 use crate::session::books::Books;
 use crate::session::clients::Activity;
@@ -87,7 +87,7 @@ impl Session {
                         if used == count { Skip::ToSync } else { Skip::BytesToSync(count - used) };
                     Used::Bytes(used)
                 }
-                (Phase::Detached, Skip::ToSync) => self.skip_to_sync(rest, cx)?,
+                (Phase::Detached, Skip::Batch | Skip::ToSync) => self.skip_to_sync(rest, cx)?,
                 (Phase::Detached, Skip::Nothing) => self.take_detached(rest, cx, now)?,
                 (Phase::Attached(_), _) => self.take_attached(rest, mixed, cx, now)?,
                 (Phase::Waiting(..) | Phase::WaitingFresh(_) | Phase::WaitingShare(_), _) => {
@@ -348,32 +348,6 @@ impl Session {
             let deadline = self.busy_deadline(attached.began, attached.asked);
             self.client.set_activity(Activity::Active, now, deadline);
         }
-    }
-
-    /// After an error: drops the batch. It ends with its Query, or with its Sync.
-    pub(super) fn skip_to_sync(
-        &mut self,
-        bytes: &[u8],
-        cx: &mut Context<'_>,
-    ) -> Result<Used, Ended> {
-        let header = match frame::header(bytes) {
-            Ok(Some(header)) => header,
-            Ok(None) => return Ok(Used::Stop(0)),
-            Err(error) => return Err(self.dismiss(&Trouble::Protocol(error.to_string()), cx)),
-        };
-        match FrontendTag(header.tag) {
-            FrontendTag::TERMINATE => return Err(Ended::Client),
-            FrontendTag::SYNC | FrontendTag::QUERY | FrontendTag::FUNCTION_CALL => {
-                self.say(|out| backend::ready_for_query(out, TransactionStatus::Idle));
-                self.push_to_client(cx)?;
-            }
-            _ => {
-                self.skip = Skip::BytesToSync(header.size);
-                return Ok(Used::Bytes(0));
-            }
-        }
-        self.skip = Skip::Bytes(header.size);
-        Ok(Used::Bytes(0))
     }
 }
 

@@ -247,7 +247,9 @@ impl Session {
     /// Delivers what the hub has heard, where PostgreSQL may: to a client that is idle and in no transaction.
     fn hear(&mut self, cx: &mut Context<'_>) -> Result<Moved, Ended> {
         let is_idle = match &self.phase {
-            Phase::Detached => !matches!(self.skip, Skip::ToSync | Skip::BytesToSync(_)),
+            Phase::Detached => {
+                !matches!(self.skip, Skip::Batch | Skip::BytesToSync(_) | Skip::ToSync)
+            }
             Phase::Attached(attached) => attached.lease.is_settled(),
             Phase::Waiting(..) | Phase::WaitingFresh(_) | Phase::WaitingShare(_) => false,
         };

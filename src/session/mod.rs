@@ -165,7 +165,9 @@ enum Skip {
     Bytes(usize),
     /// The rest of a frame, and then everything up to the next Sync.
     BytesToSync(usize),
-    /// Everything up to the next Sync, because an error was reported in the midst of a batch.
+    /// A batch that was refused: a Query, or everything up to the next Sync.
+    Batch,
+    /// Everything up to the next Sync, a Query included.
     ToSync,
 }
 

@@ -6,8 +6,10 @@ use std::task::Context;
 
 use crate::clock::Mono;
 use crate::protocol::error_response::Severity;
+use crate::protocol::{FrontendTag, TransactionStatus, backend, frame};
 use crate::session::acquire::Moved;
 use crate::session::clients::{Activity, Summons};
+use crate::session::intake::Used;
 use crate::session::respond::{FAREWELL, Trouble};
 use crate::session::worker::Stopping;
 use crate::session::{Detour, Ended, Pending, Phase, Session, Skip, cleaning};
@@ -104,10 +106,40 @@ impl Session {
         cx: &mut Context<'_>,
     ) -> Result<(), Ended> {
         self.say(|out| trouble.encode(Severity::Error, out));
-        self.skip = Skip::ToSync;
+        self.skip = Skip::Batch;
         self.detour = Detour::None;
         self.arrived = Mono::ZERO;
         self.push_to_client(cx)
+    }
+
+    /// After an error: drops the batch. If it is not a Query it ends with its Sync, whatever stands between.
+    pub(super) fn skip_to_sync(
+        &mut self,
+        bytes: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Result<Used, Ended> {
+        let header = match frame::header(bytes) {
+            Ok(Some(header)) => header,
+            Ok(None) => return Ok(Used::Stop(0)),
+            Err(error) => return Err(self.dismiss(&Trouble::Protocol(error.to_string()), cx)),
+        };
+        match FrontendTag(header.tag) {
+            FrontendTag::TERMINATE => return Err(Ended::Client),
+            FrontendTag::QUERY | FrontendTag::FUNCTION_CALL if self.skip == Skip::ToSync => {
+                self.skip = Skip::BytesToSync(header.size);
+                return Ok(Used::Bytes(0));
+            }
+            FrontendTag::SYNC | FrontendTag::QUERY | FrontendTag::FUNCTION_CALL => {
+                self.say(|out| backend::ready_for_query(out, TransactionStatus::Idle));
+                self.push_to_client(cx)?;
+            }
+            _ => {
+                self.skip = Skip::BytesToSync(header.size);
+                return Ok(Used::Bytes(0));
+            }
+        }
+        self.skip = Skip::Bytes(header.size);
+        Ok(Used::Bytes(0))
     }
 
     /// Tells the client why it must go, unless it would take that for the rest of a message.
