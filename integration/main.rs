@@ -34,6 +34,7 @@ mod pins;
 mod plans;
 mod pooler;
 mod programs;
+mod promotion;
 mod regress;
 mod roles;
 mod second_try;

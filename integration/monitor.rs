@@ -12,7 +12,7 @@ use pglagoon::{
     auth::Credential,
     clock::{Clock, Mono},
     cluster::{
-        self, Fault, NodeId, State, monitor,
+        self, Fault, Mistake, NodeId, Role, State, monitor,
         probe::{Dial, PollError, WalSource},
     },
     config::{NodeUrl, ServerTlsMode},
@@ -29,7 +29,7 @@ on_each_version!(
     freshness_is_never_overstated,
     a_replica_that_stops_leaves_and_returns,
     a_replica_that_lags_leaves_and_returns,
-    a_promoted_replica_is_not_used_as_what_it_is_not,
+    a_promoted_replica_is_the_primary_and_the_old_one_is_not,
 );
 
 /// Logs in to one node as pgLagoon does.
@@ -208,14 +208,16 @@ async fn a_replica_that_lags_leaves_and_returns(major: u16) {
     watched.until(2, "up").await;
 }
 
-async fn a_promoted_replica_is_not_used_as_what_it_is_not(major: u16) {
+async fn a_promoted_replica_is_the_primary_and_the_old_one_is_not(major: u16) {
     let watched = Watched::start(major).await;
     let writer = client(&watched.real.primary().url()).await;
     writer.batch_execute("CREATE TABLE t (x int)").await.unwrap();
     watched.real.promote(0).await.unwrap();
-    watched.until(1, "misconfigured").await;
-    let states: Vec<State> = watched.seen.report().iter().map(|node| node.state).collect();
-    assert_eq!(states[0], State::Up);
+    watched.until(0, "misconfigured").await;
+    let report = watched.seen.report();
+    assert_eq!(report[0].state, State::Misconfigured(Mistake::Superseded));
+    assert_eq!((report[1].state, report[1].role), (State::Up, Role::Primary));
+    assert_eq!(watched.seen.primary().unwrap().node, NodeId(1));
     assert_eq!(watched.seen.node(NodeId(1)).unwrap().fresh_as_of(), Mono::ZERO);
-    assert!(!watched.seen.report()[1].reason.is_empty());
+    assert!(!report[0].reason.is_empty());
 }

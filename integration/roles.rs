@@ -16,20 +16,22 @@ use crate::{
 on_each_version!(
     a_standby_that_is_configured_as_primary_gets_no_writes,
     a_primary_that_is_configured_as_replica_gets_no_reads,
-    a_promoted_replica_gets_no_reads,
+    the_primary_is_the_primary_wherever_it_is_configured,
+    a_promoted_replica_gets_no_reads_where_promotions_are_not_followed,
     a_restarted_primary_is_used_again_at_once,
 );
 
 async fn a_standby_that_is_configured_as_primary_gets_no_writes(major: u16) {
     let cluster = own_cluster(major).start().await.unwrap();
     let (primary, replica) = (cluster.replica(0).unwrap(), cluster.replica(1).unwrap());
-    let pooler = Pooler::start_with(&cluster, (primary, &[replica]), &[]).await;
-    await_log(&pooler, "configured as primary but is in recovery").await;
+    let keys = [("pool.query_wait_timeout", "\"200ms\"")];
+    let pooler = Pooler::start_with(&cluster, (primary, &[replica]), &keys).await;
+    await_log(&pooler, "no node is fit to be the primary").await;
     let client = client(&pooler.url()).await;
     let error = client.batch_execute("CREATE TABLE nowhere (x int)").await.unwrap_err();
     assert_eq!(error.code(), Some(&SqlState::CANNOT_CONNECT_NOW), "{error:?}");
     let message = error.as_db_error().unwrap().message();
-    assert!(message.contains("configured as the primary is not a primary"), "{message}");
+    assert!(message.contains("no primary could be reached within"), "{message}");
     let log = primary.log();
     assert!(!log.contains("read-only transaction"), "{log}");
     pooler.check();
@@ -40,13 +42,22 @@ async fn a_primary_that_is_configured_as_replica_gets_no_reads(major: u16) {
     let other = own_cluster(major).replicas(0).start().await.unwrap();
     let replicas = [cluster.replica(0).unwrap(), other.primary()];
     let pooler = Pooler::start_with(&cluster, (cluster.primary(), &replicas), &[]).await;
-    await_log(&pooler, "configured as replica but is not in recovery").await;
-    reads_go_only_to(&pooler, &replicas[0].client().await.unwrap()).await;
+    await_log(&pooler, "has another system identifier than the primary").await;
+    reads_go_to(&pooler, &replicas[0].client().await.unwrap()).await;
 }
 
-async fn a_promoted_replica_gets_no_reads(major: u16) {
+async fn the_primary_is_the_primary_wherever_it_is_configured(major: u16) {
     let cluster = own_cluster(major).start().await.unwrap();
-    let pooler = Pooler::start(&cluster, &[("routing.return_delay", "\"100ms\"")]).await;
+    let (standby, primary) = (cluster.replica(0).unwrap(), cluster.primary());
+    let replicas = [cluster.replica(1).unwrap(), primary];
+    let pooler = Pooler::start_with(&cluster, (standby, &replicas), &[]).await;
+    reads_go_to(&pooler, &standby.client().await.unwrap()).await;
+}
+
+async fn a_promoted_replica_gets_no_reads_where_promotions_are_not_followed(major: u16) {
+    let cluster = own_cluster(major).start().await.unwrap();
+    let keys = [("routing.return_delay", "\"100ms\""), ("routing.follow_promotion", "false")];
+    let pooler = Pooler::start(&cluster, &keys).await;
     let writer = client(&pooler.url()).await;
     writer.batch_execute("CREATE TABLE split (x int)").await.unwrap();
     let stray = cluster.replica(0).unwrap();
@@ -61,8 +72,8 @@ async fn a_promoted_replica_gets_no_reads(major: u16) {
     pooler.check();
 }
 
-/// Reads of this pooler run on the node of this client, and on no other.
-async fn reads_go_only_to(pooler: &Pooler, replica: &Client) {
+/// Reads of this pooler run on the node of this client, among others perhaps, and writes on the primary.
+async fn reads_go_to(pooler: &Pooler, replica: &Client) {
     let table = unique("only");
     let reader = client(&pooler.url()).await;
     reader.batch_execute(&format!("CREATE TABLE {table} AS SELECT 1 AS x")).await.unwrap();

@@ -83,6 +83,19 @@
 //! restarted and unevenly behind. `PGLAGOON_PAIRS=1000000 cargo test --test integration hunt` found none in a million pairs
 //! of a write and a read on PostgreSQL 15, and none in a million on 18 (6 and 7 minutes on two cores).
 //!
+//! # The primary
+//!
+//! Of the nodes that accept writes the one on the highest timeline is the primary ([`cluster`], `election`); what a node has
+//! shown is remembered while it is away. A change is a new *term*: first everything that is connected to the old primary is
+//! marked stale, then the new one is published, then whoever waits or holds a server is woken. A session that was given
+//! a server in an older term is ended before it sends anything more; whoever needs a primary while there is none waits
+//! (`session::succession`). LISTEN and the catalog move along.
+//!
+//! Positions of the log are never compared across a promotion: the history of samples begins anew, so that a replica is
+//! fresh again only once it has replayed what the *new* primary had when it was first asked. Every instant that a session
+//! requires lies before that, and what the new primary does not have nobody can show. A token of an older timeline stands
+//! for the moment at which it is brought.
+//!
 //! # The safety net
 //!
 //! An autocommit read on a replica that fails with what a replica alone may say (SQLSTATE and the routine field, never the
@@ -114,6 +127,7 @@
 //! | which statements may run on a replica | `sql::query`, `sql::functions`; their corpus in `src/sql/testdata` |
 //! | what names in a database stand for | `sql::catalog`; when it is read again: [`cluster::catalog`] |
 //! | when a replica counts as fresh, or as usable | [`cluster::freshness`], [`cluster::health`] |
+//! | which node is the primary | `cluster::election`; what a change does to sessions: `session::succession` |
 //! | which replica a read gets | `route::balance` |
 //! | what a read must see | `session::terms`; its parameters: `session::ours` |
 //! | what PREPARE, EXECUTE and DEALLOCATE of SQL do | `sql::prepared`, `session::naming`; what a server has of it: [`server::given`] |
@@ -160,6 +174,15 @@
 //!   alone.
 //! * **The flush LSN, not the insert LSN** decides freshness: the insert LSN may stand behind a page header that replay
 //!   never reaches. A session that has set `synchronous_commit` waits three `wal_writer_delay`s instead.
+//! * **A promotion is followed, not made:** who is to be promoted HA managers and operators know. A node's own word and the
+//!   timelines decide, with no quorum: an old primary is refused as soon as any node has shown a higher timeline. Only where
+//!   the pooler itself was started after that, and sees nobody but the old primary, would it believe it.
+//! * **A stray standby does not stop a primary that answers:** one that was restored from an archive into which a test had
+//!   written follows a higher timeline too. Against one that was away it does count.
+//! * **The primary is presumed only when every node has been asked once,** which delays the first write after a start by as
+//!   long as the slowest answer takes, 2 s if one hangs. Otherwise a pooler that is started would write to an old primary.
+//! * **A primary that hangs gets nothing more, one that refuses is tried:** connections that are refused tell so at once, and
+//!   a monitor that cannot log in is no reason to stop traffic that can.
 //! * **A replica gets one batch at a time:** what a client pipelines behind a read may be a write, so it waits until the
 //!   replica has been given back. On the primary pipelines flow on.
 //! * **A replica that failed a read is closed, not drained:** the rest of its answer is not worth waiting for.

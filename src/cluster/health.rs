@@ -23,13 +23,13 @@ use crate::clock::Mono;
 pub enum State {
     /// Not polled yet, or a replica whose distance to the primary is not known.
     Unknown,
-    /// It may be used as what it is configured to be.
+    /// It may be used.
     Up,
     /// A replica that is further behind than `max_lag`, or was so a moment ago.
     Lagging,
     /// It does not answer.
     Down(Fault),
-    /// It is not what it is configured to be.
+    /// It is not what it should be.
     Misconfigured(Mistake),
 }
 
@@ -51,6 +51,8 @@ impl State {
 pub enum Fault {
     /// No connection could be made.
     Unreachable,
+    /// The server is there, and starts up or shuts down.
+    NotReady,
     /// The server did not let the monitor in.
     LogIn,
     /// The connection was lost.
@@ -66,6 +68,7 @@ impl Fault {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unreachable => "cannot be reached",
+            Self::NotReady => "is starting up or shutting down",
             Self::LogIn => "does not let the monitor log in",
             Self::Lost => "closed the monitor's connection",
             Self::Timeout => "does not answer in time",
@@ -74,13 +77,17 @@ impl Fault {
     }
 }
 
-/// How a node differs from what it is configured to be.
+/// How a node differs from what it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mistake {
     /// Configured as primary, but it is a standby.
     PrimaryInRecovery,
     /// Configured as replica, but it accepts writes of its own.
     ReplicaNotInRecovery,
+    /// It accepts writes, but another node was promoted after it.
+    Superseded,
+    /// It accepts writes on the same timeline as the primary, so one is a copy of the other.
+    Rival,
     /// Not a copy of the primary at all.
     OtherSystem,
     /// It follows another line of history than the primary.
@@ -102,6 +109,15 @@ impl Mistake {
             Self::ReplicaNotInRecovery => {
                 "configured as replica but is not in recovery (it accepts writes): nothing is read from it; rebuild \
                  it as a standby of the primary, or configure it as primary if it was promoted"
+            }
+            Self::Superseded => {
+                "accepts writes, but on an older timeline than another node, which was promoted since: nothing is \
+                 written to it or read from it; stop it, and make it a standby of the primary (pg_rewind or a new \
+                 base backup)"
+            }
+            Self::Rival => {
+                "accepts writes on the same timeline as another node, so one of them is a copy: nothing is written \
+                 to it or read from it; stop the one that should not run, or take it out of the configuration"
             }
             Self::OtherSystem => {
                 "has another system identifier than the primary: it is no copy of it, and nothing is read from it; \
@@ -188,6 +204,14 @@ impl Health {
             returning: Returning::AtOnce,
             policy,
             failures: 0,
+        }
+    }
+
+    /// How the node returns from now on: it serves as something else.
+    pub fn set_policy(&mut self, policy: Returning) {
+        self.policy = policy;
+        if self.state != State::Up {
+            self.returning = policy;
         }
     }
 

@@ -9,8 +9,10 @@
 //! This module knows nothing of statements, sessions or pools.
 
 pub mod catalog;
+mod election;
 pub mod freshness;
 pub mod health;
+mod leadership;
 mod lsn;
 pub mod monitor;
 mod node;
@@ -29,14 +31,16 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 pub use self::health::{Fault, Mistake, State};
+pub use self::leadership::{Herald, Office, Term};
 pub use self::lsn::{Lineage, Lsn, NotAnLsn};
-pub use self::node::{ConfiguredRole, Node, NodeId, Usable};
+pub use self::node::{Node, NodeId, Role, Usable};
 pub use self::report::NodeReport;
 pub use self::token::{Reach, Token};
 pub use self::tracker::{Poll, Transition};
 pub use self::waiting::{WaitKey, Waited};
 
 use self::catalog::CatalogState;
+use self::leadership::Leadership;
 use self::tracker::Tracker;
 use self::waiting::{Arrival, Waiters};
 use crate::clock::{Clock, Mono};
@@ -58,8 +62,11 @@ const NOTICED: Duration = Duration::from_secs(1);
 pub struct Cluster {
     database: Box<str>,
     clock: Clock,
-    /// The primary first.
+    /// The one that is configured as primary first.
     nodes: Box<[Node]>,
+    leadership: Leadership,
+    /// Whether the primary has not answered for longer than it should.
+    suspicion: AtomicBool,
     /// See [`View::held_at`].
     held_at: AtomicU64,
     /// Set by sessions with every read, cleared by the monitor.
@@ -81,7 +88,7 @@ impl Cluster {
     /// [`monitor`] runs.
     pub fn new(name: &str, database: &Database, clock: Clock) -> Self {
         let nodes = database.nodes().zip(0..).map(|(node, index)| {
-            let role = if index == 0 { ConfiguredRole::Primary } else { ConfiguredRole::Replica };
+            let role = if index == 0 { Role::Primary } else { Role::Replica };
             let zone = node.zone.as_deref().unwrap_or_default();
             Node::new(NodeId(index), &node.name, role, node.weight).in_zone(zone)
         });
@@ -94,10 +101,13 @@ impl Cluster {
         }
         let catalog = CatalogState::new(&routing);
         let tracker = Tracker::new(nodes.iter().map(Node::role), routing);
+        let leadership = Leadership::new(tracker.writable());
         Self {
             database: name.into(),
             clock,
             nodes,
+            leadership,
+            suspicion: AtomicBool::new(false),
             held_at: AtomicU64::new(Mono::MAX.0),
             read_came: AtomicBool::new(false),
             hot_until: AtomicU64::new(0),
@@ -131,7 +141,7 @@ impl Cluster {
         self.catalog.report(self.clock.now())
     }
 
-    /// All nodes, the primary first.
+    /// All nodes, the one that is configured as primary first.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
@@ -234,12 +244,25 @@ impl Cluster {
         {
             node.settle(poll.ended_at.saturating_since(poll.started_at));
         }
-        let transition = {
+        let (transition, displaced) = {
             let mut tracker = self.tracker.lock();
+            let before = tracker.office();
             let transition = tracker.on_poll(node, poll);
-            self.publish(&tracker);
-            transition
+            (transition, (tracker.office().term != before.term).then_some(before.node))
         };
+        if let Some(node) = displaced {
+            self.leadership.fence(node);
+        }
+        let is_new = {
+            let tracker = self.tracker.lock();
+            let is_led = tracker.is_led();
+            let concerns = transition.is_some() && tracker.primary() == Some(node);
+            (self.publish(&tracker) || concerns).then_some(is_led)
+        };
+        if let Some(is_led) = is_new {
+            let primary = self.primary().map(|office| office.node);
+            self.leadership.rally(primary.filter(|_| is_led));
+        }
         self.end_waits();
         transition
     }
@@ -256,6 +279,7 @@ impl Cluster {
         let mut tracker = self.tracker.lock();
         tracker.set_routing(routing.clone());
         self.publish(&tracker);
+        self.leadership.touch();
     }
 
     /// What `SHOW NODES` and the metrics show, in the order of the nodes.
@@ -271,20 +295,24 @@ impl Cluster {
         }
     }
 
-    /// Called with the tracker locked, so that what is published last is what was found out last.
-    fn publish(&self, tracker: &Tracker) {
+    /// Called with the tracker locked, so that what is published last is what was found out last. Returns whether
+    /// another node is to be written to now.
+    fn publish(&self, tracker: &Tracker) -> bool {
         let now = self.clock.now();
         for node in &self.nodes {
             let id = node.id();
             let Some(known) = tracker.node(id) else { continue };
+            let is_primary = tracker.primary() == Some(id);
+            node.set_role(if is_primary { Role::Primary } else { Role::Replica });
             node.publish(tracker.fresh_as_of(id), known.health().state().into(), now);
         }
         // After the nodes: who sees that the primary is back must not measure its lag by what it was before.
         self.held_at.store(tracker.held_at().0, Ordering::Release);
+        self.leadership.publish(tracker.office().term, tracker.writable())
     }
 
     fn kick_primary(&self) {
-        if let Some(primary) = self.node(NodeId::PRIMARY) {
+        for primary in self.nodes.iter().filter(|node| node.role() == Role::Primary) {
             primary.poll_now.notify_one();
         }
     }
@@ -323,7 +351,10 @@ impl Cluster {
         let hot = now.0 <= self.hot_until.load(Ordering::Relaxed);
         let tracker = self.tracker.lock();
         let routing = tracker.routing();
-        let configured = if hot { routing.poll_interval } else { routing.idle_poll_interval };
+        // Another may be promoted any moment.
+        let alert = self.suspicion.load(Ordering::Relaxed) || !tracker.is_led();
+        let configured =
+            if hot || alert { routing.poll_interval } else { routing.idle_poll_interval };
         // Polled less often than this, replicas would look too old between two polls.
         configured.min(routing.max_lag / 4).max(WAITING_PAUSE)
     }
@@ -338,17 +369,12 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// The replicas.
     pub fn replicas(self) -> impl Iterator<Item = &'a Node> + Clone {
-        self.cluster.nodes.iter().filter(|node| node.role() == ConfiguredRole::Replica)
+        self.cluster.nodes.iter().filter(|node| node.role() == Role::Replica)
     }
 
     /// One node.
     pub fn node(self, id: NodeId) -> Option<&'a Node> {
         self.cluster.node(id)
-    }
-
-    /// Whether the primary can be used. While it is [`Usable::Misconfigured`] nothing must be written to it.
-    pub fn primary(self) -> Usable {
-        self.node(NodeId::PRIMARY).map_or(Usable::Unknown, Node::usable)
     }
 
     /// Lag is measured from this instant if it is earlier than now: the last answer of a primary that is

@@ -8,13 +8,13 @@ use tokio::sync::Notify;
 use super::health::State;
 use crate::clock::Mono;
 
-/// A node of one cluster; the primary is 0.
+/// A node of one cluster; the one that is configured as primary is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u16);
 
 impl NodeId {
-    /// The primary of every cluster.
-    pub const PRIMARY: Self = Self(0);
+    /// The node that is configured as primary. Another may be the primary: [`Cluster::primary`](super::Cluster::primary).
+    pub const FIRST: Self = Self(0);
 
     /// The node's place in [`Cluster::nodes`](super::Cluster::nodes).
     pub const fn index(self) -> usize {
@@ -22,16 +22,17 @@ impl NodeId {
     }
 }
 
-/// What a node is configured to be.
+/// What a node serves as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ConfiguredRole {
+#[repr(u8)]
+pub enum Role {
     /// The one that takes writes.
-    Primary,
+    Primary = 0,
     /// One that answers reads.
-    Replica,
+    Replica = 1,
 }
 
-impl ConfiguredRole {
+impl Role {
     /// The word in `SHOW NODES`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -53,7 +54,7 @@ pub enum Usable {
     Lagging = 2,
     /// It does not answer.
     Down = 3,
-    /// It is not what it is configured to be, and must not be used as such.
+    /// It is not what it should be, and must not be used.
     Misconfigured = 4,
 }
 
@@ -89,7 +90,7 @@ const LONGEST_MICROS: u32 = 10_000_000;
 pub struct Node {
     id: NodeId,
     name: Box<str>,
-    role: ConfiguredRole,
+    role: AtomicU8,
     weight: u32,
     fresh_as_of: AtomicU64,
     usable: AtomicU8,
@@ -105,14 +106,16 @@ pub struct Node {
     returned: AtomicU64,
     /// Asks the node's monitor for a poll now.
     pub(super) poll_now: Notify,
+    /// Tells the node's monitor that a client could not be connected.
+    pub(super) doubted: Notify,
 }
 
 impl Node {
-    pub(super) fn new(id: NodeId, name: &str, role: ConfiguredRole, weight: u32) -> Self {
+    pub(super) fn new(id: NodeId, name: &str, role: Role, weight: u32) -> Self {
         Self {
             id,
             name: name.into(),
-            role,
+            role: AtomicU8::new(role as u8),
             weight,
             fresh_as_of: AtomicU64::new(0),
             usable: AtomicU8::new(Usable::Unknown as u8),
@@ -123,6 +126,7 @@ impl Node {
             latency: AtomicU32::new(0),
             returned: AtomicU64::new(0),
             poll_now: Notify::new(),
+            doubted: Notify::new(),
         }
     }
 
@@ -142,9 +146,18 @@ impl Node {
         &self.name
     }
 
-    /// What it is configured to be.
-    pub fn role(&self) -> ConfiguredRole {
-        self.role
+    /// What it serves as.
+    #[inline]
+    pub fn role(&self) -> Role {
+        if self.role.load(Ordering::Relaxed) == Role::Primary as u8 {
+            Role::Primary
+        } else {
+            Role::Replica
+        }
+    }
+
+    pub(super) fn set_role(&self, role: Role) {
+        self.role.store(role as u8, Ordering::Relaxed);
     }
 
     /// Its share of the reads in proportion to other replicas; 0 takes none.

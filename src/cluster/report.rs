@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::health::State;
 use super::lsn::Lsn;
-use super::node::{ConfiguredRole, Node, NodeId};
+use super::node::{Node, NodeId, Role};
 use super::probe::{Position, StandbyTimeline};
 use super::tracker::{Tracked, Tracker};
 use crate::clock::Mono;
@@ -16,13 +16,13 @@ pub struct NodeReport {
     pub id: NodeId,
     /// Its name, "host:port".
     pub name: String,
-    /// What it is configured to be.
-    pub role: ConfiguredRole,
+    /// What it serves as.
+    pub role: Role,
     /// Whether it may be used, and why not.
     pub state: State,
     /// How long it has been in this state.
     pub in_state_for: Duration,
-    /// Why it is in this state and what to do about it; empty for a node that is up.
+    /// Why it is in this state and what to do about it; empty for a node that is up as what it is configured to be.
     pub reason: String,
     /// How far it was behind the primary at the primary's last answer; `None` if unknown, and for a primary.
     pub lag: Option<Duration>,
@@ -46,6 +46,9 @@ pub struct NodeReport {
     pub last_error: Option<String>,
 }
 
+/// Said of a primary that is not the configured one.
+const PROMOTED: &str = "configured as replica, and the primary since it was promoted";
+
 impl NodeReport {
     pub(super) fn new(node: &Node, tracker: &Tracker, now: Mono) -> Self {
         let id = node.id();
@@ -59,7 +62,10 @@ impl NodeReport {
             role: node.role(),
             state,
             in_state_for: now.saturating_since(since),
-            reason: reason(state, known.and_then(Tracked::last_error)),
+            reason: match (state, node.role()) {
+                (State::Up, Role::Primary) if id != NodeId::FIRST => PROMOTED.to_owned(),
+                _ => reason(state, known.and_then(Tracked::last_error)),
+            },
             lag: tracker.lag(id),
             lag_bytes: tracker.lag_bytes(id),
             age: tracker.horizon(id).map(|horizon| now.saturating_since(horizon)),

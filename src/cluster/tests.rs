@@ -51,7 +51,6 @@ fn a_poll_is_published_to_every_view() {
     cluster.record(NodeId(0), at(1, primary(100)));
     cluster.record(NodeId(1), at(2, replica(100)));
     let view = cluster.view();
-    assert_eq!(view.primary(), Usable::Up);
     assert_eq!(view.freshest(), Mono(MS));
     let states: Vec<_> = view.replicas().map(Node::usable).collect();
     assert_eq!(states, [Usable::Up, Usable::Unknown]);
@@ -128,6 +127,10 @@ fn the_earliest_deadline_comes_first() {
 async fn polls_are_as_frequent_as_they_are_wanted() {
     let cluster = two_replicas();
     let pause = || cluster.pause(cluster.clock.now());
+    assert_eq!(pause(), Duration::from_millis(5), "nobody knows the primary yet");
+    cluster.record(NodeId(0), at(1, primary(100)));
+    cluster.record(NodeId(1), at(1, replica(100)));
+    cluster.record(NodeId(2), at(1, replica(100)));
     assert_eq!(pause(), Duration::from_millis(250));
     cluster.note_read(cluster.clock.now());
     assert_eq!(pause(), Duration::from_millis(5));
@@ -135,7 +138,7 @@ async fn polls_are_as_frequent_as_they_are_wanted() {
     assert_eq!(pause(), Duration::from_millis(5));
     tokio::time::advance(Duration::from_millis(1)).await;
     assert_eq!(pause(), Duration::from_millis(250));
-    let key = cluster.wait_fresh(Mono(5), Mono::MAX);
+    let key = cluster.wait_fresh(Mono(5 * MS), Mono::MAX);
     assert_eq!(pause(), WAITING_PAUSE);
     drop(key);
     cluster.set_routing(&Routing { max_lag: Duration::from_millis(100), ..Routing::default() });
@@ -154,8 +157,107 @@ fn the_report_says_what_is_wrong_and_what_to_do() {
     assert_eq!(report[0].state, State::Up);
     assert_eq!((report[0].lsn, report[0].timeline), (Some(Lsn(300)), Some(1)));
     assert!(report[0].reason.is_empty());
-    assert!(report[1].reason.contains("not in recovery"), "{}", report[1].reason);
-    assert!(report[1].reason.contains("rebuild it"), "{}", report[1].reason);
+    assert!(report[1].reason.contains("one of them is a copy"), "{}", report[1].reason);
+    assert!(report[1].reason.contains("stop the one"), "{}", report[1].reason);
     assert_eq!(report[2].reason, "cannot be reached: connection refused");
     assert_eq!((report[2].lag, report[2].lag_bytes, report[2].age), (None, None, None));
+}
+
+/// Notes what a cluster tells.
+#[derive(Debug, Default)]
+struct Notes(Mutex<Vec<String>>);
+
+#[derive(Debug)]
+struct Scribe(Arc<Notes>);
+
+impl Herald for Scribe {
+    fn fence(&self, node: NodeId) {
+        self.0.0.lock().push(format!("fence {}", node.0));
+    }
+
+    fn rally(&self, node: Option<NodeId>) {
+        let who = node.map_or_else(|| "nobody".to_owned(), |node| node.0.to_string());
+        self.0.0.lock().push(format!("rally {who}"));
+    }
+}
+
+impl Notes {
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock())
+    }
+}
+
+/// A cluster whose nodes have all answered, and what it tells.
+fn settled() -> (Arc<Cluster>, Arc<Notes>) {
+    let (cluster, notes) = (two_replicas(), Arc::new(Notes::default()));
+    cluster.set_herald(Box::new(Scribe(Arc::clone(&notes))));
+    assert_eq!(cluster.primary(), None, "others have not been asked");
+    cluster.record(NodeId(0), at(1, primary(100)));
+    cluster.record(NodeId(1), at(2, replica(100)));
+    cluster.record(NodeId(2), at(2, replica(100)));
+    assert_eq!(notes.take(), ["rally nobody", "rally 0"]);
+    (cluster, notes)
+}
+
+fn failed(millisecond: u64, fault: Fault) -> Poll {
+    Poll { outcome: Err(PollError::new(fault, "gone")), ..at(millisecond, replica(0)) }
+}
+
+fn on_second(flush: u64) -> Reading {
+    Reading { system: 7, position: Position::Primary { flush: Lsn(flush), timeline: 2 } }
+}
+
+#[test]
+fn a_promotion_fences_the_old_primary_before_the_new_one_is_known() {
+    let (cluster, notes) = settled();
+    let before = cluster.version();
+    cluster.record(NodeId(0), failed(10, Fault::Unreachable));
+    assert_eq!(cluster.primary(), Some(Office { node: NodeId(0), term: Term(0) }));
+    assert_eq!(notes.take(), ["rally nobody"]);
+    cluster.record(NodeId(1), at(20, on_second(90)));
+    assert_eq!(cluster.primary(), Some(Office { node: NodeId(1), term: Term(1) }));
+    assert_eq!(notes.take(), ["fence 0", "rally 1"]);
+    assert!(cluster.version() > before);
+    let roles: Vec<_> = cluster.nodes().iter().map(Node::role).collect();
+    assert_eq!(roles, [Role::Replica, Role::Primary, Role::Replica]);
+    // What a replica had replayed of the old timeline says nothing about the new one.
+    assert_eq!(cluster.view().freshest(), Mono::ZERO);
+    let timeline = StandbyTimeline::Streaming(2);
+    let follows = Reading { system: 7, position: Position::Standby { replay: Lsn(90), timeline } };
+    cluster.record(NodeId(2), at(21, follows));
+    assert_eq!(cluster.view().freshest(), Mono(20 * MS));
+    cluster.record(NodeId(0), at(30, primary(500)));
+    let report = cluster.report();
+    assert_eq!(report[0].state, State::Misconfigured(Mistake::Superseded));
+    assert!(report[1].reason.contains("promoted"), "{}", report[1].reason);
+    assert_eq!(cluster.primary().map(|office| office.node), Some(NodeId(1)));
+}
+
+#[test]
+fn nobody_is_sent_to_a_primary_that_hangs() {
+    let (cluster, notes) = settled();
+    cluster.record(NodeId(0), failed(10, Fault::Timeout));
+    assert_eq!(cluster.primary(), None);
+    cluster.record(NodeId(0), at(20, primary(100)));
+    assert_eq!(cluster.primary(), Some(Office { node: NodeId(0), term: Term(0) }));
+    assert_eq!(notes.take(), ["rally nobody", "rally 0"]);
+}
+
+#[test]
+fn another_server_in_the_primarys_place_begins_another_term() {
+    let (cluster, notes) = settled();
+    cluster.record(NodeId(0), failed(10, Fault::Lost));
+    cluster.record(NodeId(0), at(20, on_second(90)));
+    assert_eq!(cluster.primary(), Some(Office { node: NodeId(0), term: Term(1) }));
+    assert_eq!(notes.take(), ["rally nobody", "fence 0", "rally 0"]);
+}
+
+#[test]
+fn who_cannot_connect_waits_only_if_the_monitor_will_tell() {
+    let (cluster, _) = settled();
+    assert!(cluster.doubt(NodeId(0)));
+    cluster.record(NodeId(0), failed(10, Fault::Unreachable));
+    assert!(cluster.doubt(NodeId(0)));
+    cluster.record(NodeId(0), failed(20, Fault::LogIn));
+    assert!(!cluster.doubt(NodeId(0)));
 }

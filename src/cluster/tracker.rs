@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use super::election::Election;
 use super::freshness::{History, Recorded, Sample};
-use super::health::{Finding, Health, Limits, Mistake, Returning, State};
+use super::health::{Fault, Finding, Health, Limits, Mistake, Returning, State};
+use super::leadership::{Office, Term};
 use super::lsn::Lineage;
-use super::node::{ConfiguredRole, NodeId};
+use super::node::{NodeId, Role};
 use super::probe::{PollError, Position, Reading, StandbyTimeline};
 use super::token::{Reach, Token};
 use crate::clock::Mono;
@@ -37,12 +39,16 @@ pub(super) struct Tracker {
     routing: Routing,
     history: History,
     nodes: Vec<Tracked>,
+    election: Election,
+    /// The last primary that there was.
+    office: Office,
+    /// The history that it writes, as far as it has told.
+    lineage: Option<Lineage>,
 }
 
 /// What is known about one node.
 #[derive(Debug)]
 pub(super) struct Tracked {
-    role: ConfiguredRole,
     health: Health,
     /// What it last answered; `None` while the connection that answered is gone.
     ///
@@ -70,9 +76,12 @@ enum Ahead {
 
 impl Tracker {
     /// A tracker of nodes with these roles, of which nothing is known yet.
-    pub(super) fn new(roles: impl Iterator<Item = ConfiguredRole>, routing: Routing) -> Self {
+    pub(super) fn new(roles: impl Iterator<Item = Role>, routing: Routing) -> Self {
         let history = History::new(routing.max_lag);
-        Self { routing, history, nodes: roles.map(Tracked::new).collect() }
+        let nodes: Vec<_> = roles.map(Tracked::new).collect();
+        let election = Election::new(nodes.len(), routing.follow_promotion);
+        let office = Office { node: NodeId::FIRST, term: Term::default() };
+        Self { routing, history, nodes, election, office, lineage: None }
     }
 
     /// The settings in force.
@@ -86,17 +95,50 @@ impl Tracker {
             // Nothing but a moment is lost: the next sample of the primary starts the new history.
             self.history = History::new(routing.max_lag);
         }
+        self.election.set_promotions(routing.follow_promotion);
         self.routing = routing;
+    }
+
+    /// The primary; it may be down.
+    pub(super) fn primary(&self) -> Option<NodeId> {
+        self.election.leader()
+    }
+
+    /// The last primary that there was, and its term.
+    pub(super) fn office(&self) -> Office {
+        self.office
+    }
+
+    /// The timeline that it writes.
+    pub(super) fn timeline(&self) -> Option<u32> {
+        self.lineage.map(|lineage| lineage.timeline)
+    }
+
+    /// The node that is to be written to. Not one that does not answer: it would keep who writes to it waiting, also
+    /// when another takes over. What it cannot be connected to at once tells by itself.
+    pub(super) fn writable(&self) -> Option<NodeId> {
+        let primary = self.primary().filter(|_| self.election.is_settled())?;
+        let state = self.node(primary)?.health.state();
+        let hangs = matches!(state, State::Down(Fault::Timeout) | State::Misconfigured(_));
+        (!hangs).then_some(primary)
+    }
+
+    /// Whether there is a primary, and it is well.
+    pub(super) fn is_led(&self) -> bool {
+        let primary = self.writable().and_then(|id| self.node(id));
+        primary.is_some_and(|node| node.health.state() == State::Up)
     }
 
     /// Takes note of a poll. Each node must be polled by one poll at a time.
     pub(super) fn on_poll(&mut self, id: NodeId, poll: Poll) -> Option<Transition> {
-        let finding = match (&poll.outcome, self.node(id)?.role) {
-            (Err(error), _) => Finding::Failed(error.fault),
-            (Ok(reading), ConfiguredRole::Primary) => self.on_primary(*reading, &poll),
-            (Ok(reading), ConfiguredRole::Replica) => {
-                self.judge_replica(id, *reading, poll.ended_at)
-            }
+        self.node(id)?;
+        let before = self.primary();
+        self.election.hear(id, poll.outcome.as_ref().ok());
+        self.change_primary(before);
+        let finding = match &poll.outcome {
+            Err(error) => Finding::Failed(error.fault),
+            Ok(reading) if self.primary() == Some(id) => self.on_primary(*reading, &poll),
+            Ok(reading) => self.judge_replica(id, *reading, poll.ended_at),
         };
         let limits = self.limits();
         let node = self.nodes.get_mut(id.index())?;
@@ -143,20 +185,18 @@ impl Tracker {
 
     /// The same as an instant to publish: [`Mono::ZERO`] unless reads may go to this replica.
     pub(super) fn fresh_as_of(&self, id: NodeId) -> Mono {
-        let usable = self.node(id).is_some_and(|node| {
-            node.role == ConfiguredRole::Replica && node.health.state() == State::Up
-        });
+        let usable = self.primary() != Some(id)
+            && self.node(id).is_some_and(|node| node.health.state() == State::Up);
         if usable { self.horizon(id).unwrap_or(Mono::ZERO) } else { Mono::ZERO }
     }
 
     /// The instant that lag is measured from is never later than this one.
     ///
-    /// That is no limit while the primary answers. When it is down nothing new is written, so replicas fall no
-    /// further behind than they were at its last answer (unless the configuration says not to rely on that).
+    /// That is no limit while the primary answers. When it is down, or there is none, nothing new is written, so replicas
+    /// fall no further behind than they were at its last answer (unless the configuration says not to rely on that).
     pub(super) fn held_at(&self) -> Mono {
-        let down = self.nodes.iter().any(|node| {
-            node.role == ConfiguredRole::Primary && matches!(node.health.state(), State::Down(_))
-        });
+        let primary = self.primary().and_then(|id| self.node(id));
+        let down = primary.is_none_or(|node| matches!(node.health.state(), State::Down(_)));
         match (down, self.routing.stale_reads_without_primary, self.history.newest()) {
             (true, StaleReads::On, Some(newest)) => newest.started_at,
             _ => Mono::MAX,
@@ -185,9 +225,15 @@ impl Tracker {
             return Finding::Wrong(Mistake::PrimaryInRecovery);
         };
         let lineage = Lineage { system: reading.system, timeline };
+        if self.lineage.replace(lineage).is_some_and(|before| before != lineage) {
+            // Another server in the same place: what is connected to the one before may still be there.
+            self.office.term.0 += 1;
+        }
         let sample = Sample { started_at: poll.started_at, flush };
         let recorded = self.history.record(lineage, sample);
-        for node in self.nodes.iter_mut().filter(|node| node.role == ConfiguredRole::Replica) {
+        let primary = self.office.node.index();
+        let replicas = self.nodes.iter_mut().enumerate().filter(|(index, _)| *index != primary);
+        for (_, node) in replicas {
             if recorded == Recorded::Restarted {
                 // Positions of the old history mean nothing in the new one: ask again.
                 node.reading = None;
@@ -197,9 +243,31 @@ impl Tracker {
         Finding::Good { lag: Duration::ZERO }
     }
 
+    /// What follows from an election, if it has changed anything.
+    fn change_primary(&mut self, before: Option<NodeId>) {
+        let primary = self.primary();
+        if before == primary {
+            return;
+        }
+        if let Some(node) = before.and_then(|id| self.nodes.get_mut(id.index())) {
+            node.health.set_policy(Returning::AfterDelay);
+        }
+        let Some(id) = primary else { return };
+        if let Some(node) = self.nodes.get_mut(id.index()) {
+            node.health.set_policy(Returning::AtOnce);
+            node.ahead = Ahead::No;
+        }
+        if self.office.node != id {
+            self.office = Office { node: id, term: Term(self.office.term.0 + 1) };
+            // Positions of one node's log mean nothing in another's until it has been asked for its own.
+            self.history = History::new(self.routing.max_lag);
+            self.lineage = None;
+        }
+    }
+
     fn judge_replica(&self, id: NodeId, reading: Reading, now: Mono) -> Finding {
         let Position::Standby { replay, timeline } = reading.position else {
-            return Finding::Wrong(Mistake::ReplicaNotInRecovery);
+            return Finding::Wrong(self.election.objection(id));
         };
         let (Some(lineage), Some(oldest)) = (self.history.lineage(), self.history.oldest()) else {
             return Finding::Incomparable;
@@ -240,13 +308,12 @@ fn mistake(system: u64, timeline: StandbyTimeline, primary: Lineage) -> Option<M
 }
 
 impl Tracked {
-    fn new(role: ConfiguredRole) -> Self {
+    fn new(role: Role) -> Self {
         let policy = match role {
-            ConfiguredRole::Primary => Returning::AtOnce,
-            ConfiguredRole::Replica => Returning::AfterDelay,
+            Role::Primary => Returning::AtOnce,
+            Role::Replica => Returning::AfterDelay,
         };
         Self {
-            role,
             health: Health::new(policy),
             reading: None,
             ahead: Ahead::No,

@@ -278,6 +278,19 @@ impl Cluster {
         replica.alter("primary_conninfo", &format!("'{source}'")).await
     }
 
+    /// Starts a stopped node as a standby of the present primary, whatever it was before.
+    ///
+    /// # Errors
+    /// When it cannot be configured or does not start.
+    pub async fn rejoin(&self, node: &Node) -> Result<(), Error> {
+        let source = self.access.replication(self.primary().port());
+        let line = format!("primary_conninfo = '{source}'\n");
+        fs::write(node.data().join("standby.signal"), "")
+            .and_then(|()| fs::write(node.data().join("postgresql.auto.conf"), line))
+            .map_err(Error::io(format!("configure {}", node.name())))?;
+        node.start().await
+    }
+
     /// Waits until this many replicas stream from the primary.
     ///
     /// # Errors
@@ -314,17 +327,7 @@ impl Cluster {
         observe(Step::StartPrimary);
         self.primary().start().await?;
         observe(Step::StartReplicas);
-        let source = self.access.replication(self.primary().port());
-        let started = self.replicas().map(|replica| {
-            let line = format!("primary_conninfo = '{source}'\n");
-            let written = fs::write(replica.data().join("standby.signal"), "")
-                .and_then(|()| fs::write(replica.data().join("postgresql.auto.conf"), line))
-                .map_err(Error::io(format!("configure {}", replica.name())));
-            async {
-                written?;
-                replica.start().await
-            }
-        });
+        let started = self.replicas().map(|replica| self.rejoin(replica));
         futures_util::future::try_join_all(started).await?;
         self.wait_streaming(self.nodes.len() - 1).await
     }

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr};
 
 use crate::{
-    cluster::{ConfiguredRole, NodeReport},
+    cluster::{NodeReport, Role},
     proxy::Proxy,
     route::Reason,
 };
@@ -51,7 +51,7 @@ impl Front for Proxy {
 impl Proxy {
     fn status(&self, database: &str, report: &NodeReport) -> NodeStatus {
         let now = self.clock().now();
-        let is_replica = report.role == ConfiguredRole::Replica;
+        let is_replica = report.role == Role::Replica;
         let (mut checkouts, mut reads, mut connections) = (0, 0, 0);
         for backend in self.directory().backends() {
             if *backend.database != *database {

@@ -205,6 +205,11 @@ impl<C: Pooled> Pool<C> {
         self.change(now, State::renew);
     }
 
+    /// The last failure to connect says nothing any more: connects that are needed are tried now.
+    pub fn forgive(self: &Arc<Self>, now: Mono) {
+        self.change(now, State::forgive);
+    }
+
     /// Stops handing out connections: everybody waits. The pool is quiet when [`Snapshot::busy`] is 0.
     pub fn pause(&self) {
         self.state.lock().pause();

@@ -42,7 +42,7 @@ impl Desk {
         &self.directory
     }
 
-    pub(super) fn inboxes(&self) -> &Inboxes {
+    pub(super) fn inboxes(&self) -> &Arc<Inboxes> {
         &self.inboxes
     }
 

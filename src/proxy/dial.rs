@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::auth::Credential;
 use crate::clock::Clock;
 use crate::cluster::probe::{Dial, PollError, WalSource};
-use crate::cluster::{Fault, catalog};
+use crate::cluster::{Fault, NodeId, catalog};
 use crate::config::{Config, Database, NodeUrl, Secret, ServerLogin};
 use crate::net::Stream;
 use crate::protocol::Version;
@@ -27,8 +27,8 @@ impl Dial for NodeDial {
                 let fault = match error.kind() {
                     ConnectErrorKind::Authentication
                     | ConnectErrorKind::Rejected
-                    | ConnectErrorKind::TooManyConnections
-                    | ConnectErrorKind::NotReady => Fault::LogIn,
+                    | ConnectErrorKind::TooManyConnections => Fault::LogIn,
+                    ConnectErrorKind::NotReady => Fault::NotReady,
                     ConnectErrorKind::Lost => Fault::Lost,
                     ConnectErrorKind::Timeout => Fault::Timeout,
                     ConnectErrorKind::Protocol => Fault::Answer,
@@ -47,35 +47,41 @@ fn describe(error: &server::ConnectError) -> String {
     format!("{error}{}", cause.map_or_else(String::new, |cause| format!(": {cause}")))
 }
 
-/// Reaches the primary for whoever reads the catalog.
+/// Reaches the nodes for whoever reads the catalog.
 #[derive(Debug)]
-pub(super) struct CatalogDial {
+pub(super) struct CatalogDial(Vec<CatalogTarget>);
+
+#[derive(Debug)]
+struct CatalogTarget {
     endpoint: Arc<Endpoint>,
     login: Result<(String, Secret), &'static str>,
     database: String,
 }
 
 impl catalog::Dial for CatalogDial {
-    async fn dial(&mut self) -> Result<catalog::Access, String> {
-        let (user, password) = self.login.clone()?;
-        let stream = self.endpoint.open_for_driver().await.map_err(|error| describe(&error))?;
-        Ok(catalog::Access { stream, user, password, database: self.database.clone() })
+    async fn dial(&mut self, node: NodeId) -> Result<catalog::Access, String> {
+        let target = self.0.get(node.index()).ok_or("there is no such node")?;
+        let (user, password) = target.login.clone()?;
+        let stream = target.endpoint.open_for_driver().await.map_err(|error| describe(&error))?;
+        Ok(catalog::Access { stream, user, password, database: target.database.clone() })
     }
 }
 
-/// What reaches the primary of `database` to read its catalog: as the monitor's user.
+/// What reaches each node of `database` to read its catalog: as the monitor's user.
 pub(super) fn catalog(
     config: &Config,
     database: &Database,
     endpoints: &[Arc<Endpoint>],
-) -> Option<CatalogDial> {
-    let node = &database.primary;
-    let login = login(config, database, node).map(|login| {
-        let password = login.password.map_or_else(|| Secret::new(""), Secret::clone);
-        (login.user.to_owned(), password)
-    });
-    let endpoint = Arc::clone(endpoints.first()?);
-    Some(CatalogDial { endpoint, login, database: node.dbname.clone() })
+) -> CatalogDial {
+    let target = |(node, endpoint): (&NodeUrl, &Arc<Endpoint>)| {
+        let login = login(config, database, node).map(|login| {
+            let password = login.password.map_or_else(|| Secret::new(""), Secret::clone);
+            (login.user.to_owned(), password)
+        });
+        let endpoint = Arc::clone(endpoint);
+        CatalogTarget { endpoint, login, database: node.dbname.clone() }
+    };
+    CatalogDial(database.nodes().zip(endpoints).map(target).collect())
 }
 
 /// What polls each node of `database`, in the order of its nodes.
@@ -95,14 +101,14 @@ pub(super) fn sources(
         .collect()
 }
 
-/// How the hub reaches the primary of `database`; `None` if no user is known to log in with.
-pub(super) fn listener(
+/// How the hub reaches each node of `database`; `None` if no user is known to log in with.
+pub(super) fn listeners(
     config: &Config,
     database: &Database,
     endpoints: &[Arc<Endpoint>],
-) -> Option<Target> {
-    let primary = (&database.primary, endpoints.first()?);
-    target(config, database, primary, "pglagoon listener").ok()
+) -> Vec<Option<Target>> {
+    let nodes = database.nodes().zip(endpoints);
+    nodes.map(|node| target(config, database, node, "pglagoon listener").ok()).collect()
 }
 
 /// As whom pgLagoon itself logs in: the monitor's own user, else the node's, else any configured one whose password is known.

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::cluster::Cluster;
 use crate::net::Socket;
 use crate::pool::WorkerId;
 use crate::session::clients::ClientRow;
@@ -46,6 +48,8 @@ pub(super) enum Message {
     Cancel { process_id: i32, secret: Vec<u8> },
     /// Somebody wants to see the clients.
     Clients(oneshot::Sender<Vec<ClientRow>>),
+    /// A cluster has another primary, or has one again.
+    Rally(Arc<Cluster>),
     /// A pool wants a server connection.
     Open(Opening),
     /// Stop.
@@ -96,6 +100,19 @@ impl Inboxes {
     pub(super) async fn tell(&self, worker: WorkerId, message: Message) {
         if let Some(sender) = self.senders.get(usize::from(worker.0)) {
             let _ = sender.send(message).await;
+        }
+    }
+
+    /// Tells all workers that `cluster` has another primary, or has one again. To be called on a runtime.
+    pub(super) fn rally(&self, cluster: &Arc<Cluster>) {
+        for sender in &self.senders {
+            let message = Message::Rally(Arc::clone(cluster));
+            if let Err(TrySendError::Full(message)) = sender.try_send(message) {
+                let sender = sender.clone();
+                tokio::spawn(async move {
+                    let _ = sender.send(message).await;
+                });
+            }
         }
     }
 

@@ -11,6 +11,7 @@ mod acceptor;
 mod desk;
 mod dial;
 mod endpoints;
+mod herald;
 mod inbox;
 mod overview;
 mod reload;
@@ -103,8 +104,8 @@ impl Proxy {
         )
         .map_err(StartError::Secret)?;
         let mut monitors = Monitors::default();
-        plan.watch(&mut monitors, &mut tasks);
         let desk = Arc::new(Desk::new(Arc::new(directory), inboxes, clock));
+        plan.watch(&desk, &mut monitors, &mut tasks);
         let http_address = config.http.address.map(|at| open_http(at, &desk, &mut tasks));
         let http_address = http_address.transpose()?;
         let statement_ids = Arc::new(AtomicU64::new(1));

@@ -71,6 +71,7 @@ fn database(name: String, prepared: &Prepared, config: &Config) -> DatabaseOverv
         max_client_connections: config.max_db_client_connections(database).unwrap_or(0),
         service: if prepared.is_paused() { Service::Paused } else { Service::Running },
         nodes: prepared.cluster.report().into_iter().map(node).collect(),
+        primary_changes: prepared.cluster.term().0.into(),
         catalog: catalog(prepared.cluster.catalog_report()),
     }
 }

@@ -10,7 +10,9 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::clock::Clock;
 use crate::cluster::{Cluster, catalog, monitor, probe::WalSource};
 use crate::config::{Changes, Config, Database};
+use crate::proxy::desk::Desk;
 use crate::proxy::dial::{CatalogDial, NodeDial};
+use crate::proxy::herald::Messenger;
 use crate::proxy::{Proxy, StartError, dial, endpoints};
 use crate::server::Target;
 use crate::session::directory::Prepared;
@@ -33,8 +35,9 @@ struct Unwatched {
     cluster: Arc<Cluster>,
     sources: Vec<WalSource<NodeDial>>,
     hub: Arc<Hub>,
-    listener: Option<Target>,
-    catalog: Option<CatalogDial>,
+    /// For each node.
+    listeners: Vec<Option<Target>>,
+    catalog: CatalogDial,
 }
 
 /// The monitors of each database. They end with the set of tasks that they were put in.
@@ -75,24 +78,23 @@ impl Plan {
             .collect::<Result<Box<[_]>, _>>()?;
         let sources = dial::sources(config, database, &endpoints, clock);
         let catalog = dial::catalog(config, database, &endpoints);
-        let listener = dial::listener(config, database, &endpoints);
+        let listeners = dial::listeners(config, database, &endpoints);
         let prepared = Prepared::new(database.clone(), Arc::clone(&cluster), endpoints, config);
         let hub = Arc::clone(&prepared.hub);
-        let unwatched = Unwatched { cluster, sources, hub, listener, catalog };
+        let unwatched = Unwatched { cluster, sources, hub, listeners, catalog };
         self.unwatched.push((name.to_owned(), unwatched));
         Ok(prepared)
     }
 
     /// Begins to watch the nodes that nobody watches. To be called on the control thread's runtime.
-    pub(super) fn watch(&mut self, monitors: &mut Monitors, tasks: &mut JoinSet<()>) {
-        for (name, Unwatched { cluster, sources, hub, listener, catalog }) in
+    pub(super) fn watch(&mut self, desk: &Desk, monitors: &mut Monitors, tasks: &mut JoinSet<()>) {
+        for (name, Unwatched { cluster, sources, hub, listeners, catalog }) in
             self.unwatched.drain(..)
         {
+            cluster.set_herald(Box::new(Messenger::new(&cluster, desk)));
             let mut watchers = monitor::spawn(&cluster, sources);
-            watchers.spawn(listener::listen(hub, listener));
-            if let Some(dial) = catalog {
-                watchers.spawn(catalog::keep(cluster, dial));
-            }
+            watchers.spawn(listener::listen(hub, Arc::clone(&cluster), listeners));
+            watchers.spawn(catalog::keep(cluster, catalog));
             let handle = tasks.spawn(async move { while watchers.join_next().await.is_some() {} });
             monitors.insert(name, handle);
         }
@@ -130,7 +132,7 @@ impl Proxy {
                 }
             }
         }
-        plan.watch(&mut self.monitors, &mut self.tasks);
+        plan.watch(&self.desk, &mut self.monitors, &mut self.tasks);
         warn_of_restarts(&old, &config);
         Ok(())
     }

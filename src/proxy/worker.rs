@@ -114,6 +114,7 @@ impl Resident {
                 Some(Message::Clients(answer)) => {
                     let _ = answer.send(worker.client_rows());
                 }
+                Some(Message::Rally(cluster)) => worker.rally(&cluster),
                 Some(Message::Open(opening)) => {
                     tokio::task::spawn_local(opening.run(id, clock));
                 }

@@ -139,6 +139,18 @@ pub enum ConnectErrorKind {
 }
 
 impl ConnectErrorKind {
+    /// Whether the server is not there, or not yet: it may be a matter of time. Anything else somebody has to change.
+    pub const fn is_away(self) -> bool {
+        match self {
+            Self::Lost | Self::NotReady | Self::Refused | Self::Timeout | Self::Unreachable => true,
+            Self::Authentication
+            | Self::Protocol
+            | Self::Rejected
+            | Self::Tls
+            | Self::TooManyConnections => false,
+        }
+    }
+
     /// The name in metrics and logs.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::clock::Mono;
-use crate::cluster::NodeId;
+use crate::cluster::{NodeId, Office};
 use crate::config::{NoReplica, PoolMode};
 use crate::net::Watch;
 use crate::pool::{Checkout, Lease, WaitError};
@@ -18,6 +18,7 @@ use crate::session::pins::Pins;
 use crate::session::portals::Portals;
 use crate::session::respond::Trouble;
 use crate::session::sequences::forget_others;
+use crate::session::succession::Side;
 use crate::session::survey::Batch;
 use crate::session::worker::Stopping;
 use crate::session::{Attached, Batches, Detour, Inquiry, Phase, Replay, Session, Wrote, cleaning};
@@ -43,10 +44,12 @@ impl Session {
         if self.awaits_share(route, now) {
             return Ok(());
         }
-        let node = match route.target {
-            Target::Primary if self.primary_is_none() => return Err(Trouble::NoPrimary),
-            Target::Primary => NodeId::PRIMARY,
-            Target::Node(node) => node,
+        let (node, side) = match route.target {
+            Target::Primary => match self.client.backend.cluster.primary() {
+                Some(Office { node, term }) => (node, Side::Primary(term)),
+                None => return self.await_primary(now),
+            },
+            Target::Node(node) => (node, Side::Replica),
             Target::Refuse => return Err(Trouble::NoReplica),
             Target::WaitFresh { required } => {
                 let cluster = &self.client.backend.cluster;
@@ -58,17 +61,16 @@ impl Session {
             }
         };
         self.count_route(route.reason, batch.fingerprint);
-        self.explain(node, route.reason.as_str());
+        self.explain(node, side, route.reason.as_str());
         self.doubt_unknown(route.reason);
-        if self.return_to_values(batch, (node, route.reason), now) {
+        if self.return_to_values(batch, ((node, side), route.reason), now) {
             return Ok(());
         }
-        match self.check_out(node, route.reason, now) {
-            Ok(()) => Ok(()),
-            Err(trouble) => {
-                self.turn_to_primary(node, trouble)?;
-                self.acquire(batch, patience, now)
-            }
+        let Err(trouble) = self.check_out((node, side), route.reason, now) else { return Ok(()) };
+        self.turn_to_primary((node, side), trouble, now)?;
+        match self.phase {
+            Phase::Detached => self.acquire(batch, patience, now),
+            _ => Ok(()),
         }
     }
 
@@ -77,15 +79,20 @@ impl Session {
     /// # Errors
     ///
     /// `trouble`, if there is no way out.
-    fn turn_to_primary(&mut self, node: NodeId, trouble: Trouble) -> Result<(), Trouble> {
+    fn turn_to_primary(
+        &mut self,
+        (node, side): (NodeId, Side),
+        trouble: Trouble,
+        now: Mono,
+    ) -> Result<(), Trouble> {
+        if side.is_primary() {
+            return self.miss_primary(node, trouble, now);
+        }
         let is_replica_lost = match &trouble {
             Trouble::NoServer(error) => !matches!(error, WaitError::QueueFull),
             other => matches!(other, Trouble::ServerLost),
         };
-        if node == NodeId::PRIMARY
-            || !is_replica_lost
-            || self.policy.routing.no_replica == NoReplica::Error
-        {
+        if !is_replica_lost || self.policy.routing.no_replica == NoReplica::Error {
             return Err(trouble);
         }
         self.phase = Phase::Detached;
@@ -106,21 +113,26 @@ impl Session {
         }
     }
 
-    fn check_out(&mut self, node: NodeId, reason: Reason, now: Mono) -> Result<(), Trouble> {
+    fn check_out(
+        &mut self,
+        (node, side): (NodeId, Side),
+        reason: Reason,
+        now: Mono,
+    ) -> Result<(), Trouble> {
         let client = Rc::clone(&self.client);
         let Some(pool) = client.backend.pool(node) else { return Err(Trouble::NoReplica) };
         for _ in 0..DEAD_SERVERS {
             match pool.checkout(self.worker.id, now).map_err(Trouble::NoServer)? {
                 Checkout::Ready(lease) => {
                     if let Some(lease) = revived(&self.worker, lease, self.check_delay(), now) {
-                        self.attach(lease, node, reason, (now, now));
+                        self.attach(lease, (node, side), reason, (now, now));
                         return Ok(());
                     }
                 }
                 Checkout::Wait(ticket) => {
                     let limit = self.policy.query_wait_timeout;
                     let deadline = limit.map_or(Mono::MAX, |limit| now.plus(limit));
-                    self.phase = Phase::Waiting(ticket, node, reason);
+                    self.phase = Phase::Waiting(ticket, node, side, reason);
                     self.client.set_activity(Activity::Waiting, now, deadline);
                     return Ok(());
                 }
@@ -135,8 +147,10 @@ impl Session {
         cx: &mut Context<'_>,
         now: Mono,
     ) -> Result<Moved, Trouble> {
-        let Phase::Waiting(ticket, node, reason) = &mut self.phase else { return Ok(Moved::No) };
-        let (node, reason, since) = (*node, *reason, ticket.since());
+        let Phase::Waiting(ticket, node, side, reason) = &mut self.phase else {
+            return Ok(Moved::No);
+        };
+        let (node, reason, since) = ((*node, *side), *reason, ticket.since());
         match std::pin::Pin::new(ticket).poll(cx) {
             Poll::Pending => Ok(Moved::No),
             Poll::Ready(Err(WaitError::Closed))
@@ -147,7 +161,7 @@ impl Session {
                 Ok(Moved::Yes)
             }
             Poll::Ready(Err(error)) => {
-                self.turn_to_primary(node, Trouble::NoServer(error))?;
+                self.turn_to_primary(node, Trouble::NoServer(error), now)?;
                 Ok(Moved::Yes)
             }
             Poll::Ready(Ok(lease)) => {
@@ -156,7 +170,7 @@ impl Session {
                     Some(lease) => self.attach(lease, node, reason, (since, now)),
                     None => self
                         .check_out(node, reason, now)
-                        .or_else(|trouble| self.turn_to_primary(node, trouble))?,
+                        .or_else(|trouble| self.turn_to_primary(node, trouble, now))?,
                 }
                 Ok(Moved::Yes)
             }
@@ -167,7 +181,7 @@ impl Session {
     pub(super) fn attach(
         &mut self,
         mut lease: Lease<Box<Link>>,
-        node: NodeId,
+        (node, side): (NodeId, Side),
         reason: Reason,
         (waiting_since, now): (Mono, Mono),
     ) {
@@ -192,7 +206,7 @@ impl Session {
         if meets_others {
             forget_others(&self.worker, link);
         }
-        let is_replayable = node != NodeId::PRIMARY
+        let is_replayable = side.is_replica()
             && matches!(reason, Reason::Read | Reason::ReadOnlyTransaction | Reason::ReplicaFailed);
         let pins = match policy.mode {
             PoolMode::Session => Pins::SESSION_MODE,
@@ -202,6 +216,7 @@ impl Session {
         self.phase = Phase::Attached(Attached {
             lease,
             node,
+            side,
             pins,
             inquiry: Inquiry::None,
             wrote: Wrote::No,
@@ -219,7 +234,7 @@ impl Session {
         self.client.set_activity(Activity::Active, now, self.busy_deadline(now, now));
         self.detour = Detour::None;
         self.arrived = Mono::ZERO;
-        self.leave_share(node);
+        self.leave_share(side);
     }
 
     /// Gives the server back, if nothing ties the session to it.

@@ -1,6 +1,5 @@
 //! Where the sessions of one (database, user) get their servers: a cluster, and a pool for each of its nodes.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -59,8 +58,6 @@ pub struct Backend {
     /// How to reach each node, in the order of the cluster's nodes.
     pub targets: Box<[Arc<Target>]>,
     policy: ArcSwap<Policy>,
-    /// Counts the changes of `policy`: cheaper to look at than the policy itself.
-    policy_version: AtomicU32,
     /// What each worker has done, in the order of the workers.
     pub traffic: Box<[Traffic]>,
     /// A pool for each node.
@@ -112,7 +109,6 @@ impl Backend {
             cluster: parts.cluster,
             targets: parts.targets,
             policy: ArcSwap::from_pointee(parts.policy),
-            policy_version: AtomicU32::new(0),
             traffic: (0..parts.workers).map(|_| Traffic::default()).collect(),
             pools: parts.pools,
             welcomes: Mutex::default(),
@@ -132,13 +128,7 @@ impl Backend {
     /// Replaces the settings; sessions go by them from their next wake-up on.
     pub fn set_policy(&self, policy: Policy) {
         self.policy.store(Arc::new(policy));
-        self.policy_version.fetch_add(1, Ordering::Release);
-    }
-
-    /// Changes whenever the settings do.
-    #[inline]
-    pub(crate) fn policy_version(&self) -> u32 {
-        self.policy_version.load(Ordering::Acquire)
+        self.cluster.touch();
     }
 
     /// Whether sessions may go on using it.
@@ -157,6 +147,20 @@ impl Backend {
         let _ = self.successor.set(successor);
         for pool in &self.pools {
             pool.close(now);
+        }
+    }
+
+    /// What is connected to `node` must not be used any more.
+    pub fn fence(&self, node: NodeId, now: Mono) {
+        if let Some(pool) = self.pool(node) {
+            pool.renew(now);
+        }
+    }
+
+    /// `node` takes connections again.
+    pub fn welcome_back(&self, node: NodeId, now: Mono) {
+        if let Some(pool) = self.pool(node) {
+            pool.forgive(now);
         }
     }
 

@@ -161,6 +161,11 @@ impl Client {
         self.server.set(None);
     }
 
+    /// Whether it neither waits nor has a server.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.activity.get() == Activity::Idle && self.server.get().is_none()
+    }
+
     /// The client as SHOW CLIENTS shows it.
     pub(crate) fn row(&self) -> ClientRow {
         ClientRow {

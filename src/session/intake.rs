@@ -4,7 +4,6 @@ use std::rc::Rc;
 use std::task::Context;
 
 use crate::clock::Mono;
-use crate::cluster::NodeId;
 use crate::net::buffer::Gather;
 use crate::protocol::{FrontendTag, TransactionStatus};
 use crate::route::Patience;
@@ -16,6 +15,7 @@ use crate::session::ours::Circumstances;
 use crate::session::requests::{Requests, Taken};
 use crate::session::respond::Trouble;
 use crate::session::sequences::{forget_others, not_own};
+use crate::session::succession::Side;
 use crate::session::survey::{self, Batch, Knowledge, Survey, Surveyed};
 use crate::session::worker::Stopping;
 use crate::session::{Batches, Ended, Hold, Phase, Presence, Replay, Session, Skip};
@@ -90,9 +90,8 @@ impl Session {
                 (Phase::Detached, Skip::Batch | Skip::ToSync) => self.skip_to_sync(rest, cx)?,
                 (Phase::Detached, Skip::Nothing) => self.take_detached(rest, cx, now)?,
                 (Phase::Attached(_), _) => self.take_attached(rest, mixed, cx, now)?,
-                (Phase::Waiting(..) | Phase::WaitingFresh(_) | Phase::WaitingShare(_), _) => {
-                    Used::Stop(0)
-                }
+                // It waits.
+                _ => Used::Stop(0),
             };
             match used {
                 Used::Bytes(count) => position += count,
@@ -257,12 +256,12 @@ impl Session {
             replay: &mut attached.replay,
             policy: &self.policy,
             schema: backend.cluster.schema(),
-            given: Circumstances::at(attached.node, &backend.cluster, &self.policy.routing),
+            given: Circumstances::at(attached.side, &backend.cluster, &self.policy.routing),
             now,
         };
         let mut position = 0;
         while position < bytes.len() {
-            if admit(&requests, attached.node, attached.batches, bytes.get(position))
+            if admit(&requests, attached.side, attached.batches, bytes.get(position))
                 == Admission::Hold
             {
                 self.hold = Hold::Batch;
@@ -283,7 +282,7 @@ impl Session {
                 // What was known is known of the first frame alone.
                 requests.surveyed = Surveyed::Nothing;
             }
-            if attached.node != NodeId::PRIMARY && !requests.pins.is_empty() {
+            if attached.side.is_replica() && !requests.pins.is_empty() {
                 return Err(Stop::Refused(Trouble::NotOnReplica));
             }
             match taken {
@@ -323,7 +322,7 @@ impl Session {
         if !link.machine.is_answer_due() {
             return;
         }
-        let is_whole = attached.node == NodeId::PRIMARY && link.machine.at_boundary();
+        let is_whole = attached.side.is_primary() && link.machine.at_boundary();
         if (is_whole || matches!(attached.replay, Replay::Recorded(_)))
             && link.machine.awaits_server()
         {
@@ -354,12 +353,12 @@ impl Session {
 /// Whether the next frame, which begins with `tag`, may go to the server that the client has. A replica was chosen for
 /// one batch: the next may be a write, so it waits until the server has been given back.
 #[inline]
-fn admit(requests: &Requests<'_>, node: NodeId, batches: Batches, tag: Option<&u8>) -> Admission {
+fn admit(requests: &Requests<'_>, side: Side, batches: Batches, tag: Option<&u8>) -> Admission {
     let machine = &requests.link.machine;
     if requests.link.gate == Gate::Shut && machine.awaits_own_query() {
         return Admission::Hold;
     }
-    if node == NodeId::PRIMARY
+    if side.is_primary()
         || machine.status() != TransactionStatus::Idle
         || batches == Batches::None
         || !machine.at_boundary()

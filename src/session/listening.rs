@@ -251,7 +251,10 @@ impl Session {
                 !matches!(self.skip, Skip::Batch | Skip::BytesToSync(_) | Skip::ToSync)
             }
             Phase::Attached(attached) => attached.lease.is_settled(),
-            Phase::Waiting(..) | Phase::WaitingFresh(_) | Phase::WaitingShare(_) => false,
+            Phase::Waiting(..)
+            | Phase::WaitingPrimary
+            | Phase::WaitingFresh(_)
+            | Phase::WaitingShare(_) => false,
         };
         let Some(listening) = &mut self.listening else { return Ok(Moved::No) };
         if !is_idle || !(self.to_client.is_empty() || listening.mailbox.has_lost()) {

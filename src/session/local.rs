@@ -3,7 +3,7 @@
 use std::task::Context;
 
 use crate::clock::Mono;
-use crate::cluster::NodeId;
+use crate::cluster::Term;
 use crate::protocol::error_response::Severity;
 use crate::protocol::frontend::{self, Named, Object};
 use crate::protocol::{BackendTag, FrontendTag, TransactionStatus, backend, frame};
@@ -11,6 +11,7 @@ use crate::session::intake::Used;
 use crate::session::ours::{Ask, Circumstances, ask};
 use crate::session::respond::Trouble;
 use crate::session::sequences::Use;
+use crate::session::succession::Side;
 use crate::session::survey::{Batch, Command, Local};
 use crate::session::{Ended, Session};
 
@@ -57,7 +58,7 @@ impl Session {
             cluster: &self.client.backend.cluster,
             routing: &self.policy.routing,
             commits: self.parameters.commits(),
-            node: NodeId::PRIMARY,
+            side: Side::Primary(Term::default()),
         };
         let mut answer = Vec::new();
         match ask(text, &given) {

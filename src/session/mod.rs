@@ -59,6 +59,7 @@ mod share;
 mod slow;
 mod startup;
 mod streaming;
+mod succession;
 mod survey;
 mod terms;
 mod welcome;
@@ -90,6 +91,7 @@ use parameters::Parameters;
 use pins::Pins;
 use portals::Portals;
 use sequences::Use;
+use succession::Side;
 use survey::Surveyed;
 use terms::Terms;
 use worker::Worker;
@@ -132,7 +134,8 @@ pub(crate) struct Session {
     surveyed: Surveyed,
     phase: Phase,
     policy: Arc<Policy>,
-    policy_version: u32,
+    /// The [`crate::cluster::Cluster::version`] that the policy and the choice of the primary belong to.
+    version: u32,
     /// The edition of the catalog that the verdicts on prepared statements rest on.
     edition: u64,
 }
@@ -177,7 +180,9 @@ enum Phase {
     /// It has none and wants none.
     Detached,
     /// It waits for one of this node.
-    Waiting(Ticket<Box<Link>>, NodeId, Reason),
+    Waiting(Ticket<Box<Link>>, NodeId, Side, Reason),
+    /// It waits until there is a primary.
+    WaitingPrimary,
     /// It waits until a replica is fresh enough.
     WaitingFresh(WaitKey),
     /// It waits for a place among the reads that are on the primary for want of a replica.
@@ -191,6 +196,7 @@ enum Phase {
 struct Attached {
     lease: Lease<Box<Link>>,
     node: NodeId,
+    side: Side,
     pins: Pins,
     inquiry: Inquiry,
     /// Whether anything sent may have written.
@@ -284,14 +290,14 @@ impl Session {
         ready_for_query(&mut greeting, TransactionStatus::Idle);
         let mut to_client = Backlog::default();
         to_client.queue(&mut worker.recycler.borrow_mut()).extend_from_slice(&greeting);
-        let policy_version = client.backend.policy_version();
+        let version = client.backend.cluster.version();
         let policy = client.backend.policy();
         let terms = Terms::new(&policy, &client, &settings);
         Self {
             worker: Rc::clone(worker),
             edition: client.backend.cluster.catalog().edition(),
             policy,
-            policy_version,
+            version,
             client,
             stream,
             pending: if buffer.is_empty() { Pending::More } else { Pending::Look },

@@ -8,7 +8,6 @@
 
 use std::sync::Arc;
 
-use crate::cluster::NodeId;
 use crate::net::buffer::Gather;
 use crate::protocol::frontend::{self, Object};
 use crate::protocol::{BackendTag, ErrorFields, SqlState, TransactionStatus, frame};
@@ -270,7 +269,7 @@ impl Requests<'_> {
     }
 
     fn forbidden_names(&self, text: &[u8]) -> Option<Fault> {
-        let is_on_replica = self.given.node != NodeId::PRIMARY;
+        let is_on_replica = self.given.side.is_replica();
         let Some(script) = Script::read(text) else {
             return is_on_replica.then(not_on_replica);
         };

@@ -33,7 +33,10 @@ impl Session {
             Summons::Cancel => {
                 if matches!(
                     self.phase,
-                    Phase::Waiting(..) | Phase::WaitingFresh(_) | Phase::WaitingShare(_)
+                    Phase::Waiting(..)
+                        | Phase::WaitingPrimary
+                        | Phase::WaitingFresh(_)
+                        | Phase::WaitingShare(_)
                 ) {
                     self.refuse(&Trouble::Cancelled, cx, now)?;
                     self.pending = Pending::Look;
@@ -55,6 +58,12 @@ impl Session {
             (Phase::Waiting(..), _) => {
                 let limit = policy.query_wait_timeout.unwrap_or_default();
                 self.refuse(&Trouble::QueryWaitTimeout(limit), cx, now)?;
+                self.pending = Pending::Look;
+                return Ok(Moved::Yes);
+            }
+            (Phase::WaitingPrimary, _) => {
+                let limit = policy.query_wait_timeout.unwrap_or_default();
+                self.refuse(&Trouble::NoPrimary(limit), cx, now)?;
                 self.pending = Pending::Look;
                 return Ok(Moved::Yes);
             }

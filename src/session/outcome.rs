@@ -47,7 +47,7 @@ impl Session {
             sequences: &mut self.sequences,
             inquiry: &mut attached.inquiry,
             traffic,
-            from: attached.node,
+            from: attached.side,
             seen: replies::Seen::default(),
         };
         let taken = replies.take(bytes, &mut out);
@@ -66,7 +66,7 @@ impl Session {
         }
         let Phase::Attached(attached) = &mut self.phase else { return Ok(Moved::No) };
         if seen.ready > 0 {
-            if attached.wrote != Wrote::No && attached.node == NodeId::PRIMARY {
+            if attached.wrote != Wrote::No && attached.side.is_primary() {
                 let at = self.parameters.commits().visible_at(self.worker.now());
                 self.last_write = at;
                 self.terms.stamp(&self.client.backend.writes, attached.tables, at);
@@ -113,7 +113,7 @@ impl Session {
     /// it; a replica is not worth a session.
     fn server_says_farewell(&mut self, cx: &mut Context<'_>, now: Mono) -> Result<Moved, Ended> {
         if let Phase::Attached(attached) = &self.phase
-            && (attached.node != NodeId::PRIMARY || attached.has_nothing_there())
+            && (attached.side.is_replica() || attached.has_nothing_there())
         {
             return self.server_has_gone(cx, now);
         }
@@ -126,7 +126,7 @@ impl Session {
     fn observe(&self, seen: replies::Seen, now: Mono) {
         if seen.error.is_none()
             && let Phase::Attached(attached) = &self.phase
-            && attached.node != NodeId::PRIMARY
+            && attached.side.is_replica()
             && let Some(node) = self.client.backend.cluster.node(attached.node)
         {
             node.observe(now.saturating_since(attached.asked));
@@ -144,7 +144,7 @@ impl Session {
         let Phase::Attached(attached) = &self.phase else { return Ok(Moved::No) };
         let is_refused = seen.settings == Carried::Refused;
         let is_farewell = seen.error.is_none_or(|error| error.end == End::Fatal);
-        if attached.node != NodeId::PRIMARY
+        if attached.side.is_replica()
             && matches!(attached.replay, Replay::Recorded(_))
             // A farewell behind the whole answer takes nothing of it back.
             && !(is_farewell && attached.has_nothing_there())
@@ -263,7 +263,7 @@ impl Session {
         now: Mono,
     ) -> Result<Moved, Ended> {
         if let Phase::Attached(attached) = &self.phase
-            && attached.node != NodeId::PRIMARY
+            && attached.side.is_replica()
             && matches!(attached.replay, Replay::Recorded(_))
         {
             self.replay(self.other_than(attached.node), now);
@@ -289,7 +289,7 @@ impl Session {
     /// a message: nothing is lost with the server but the rest of the answer.
     fn is_lone_read_on_replica(&self) -> bool {
         let Phase::Attached(attached) = &self.phase else { return false };
-        attached.node != NodeId::PRIMARY
+        attached.side.is_replica()
             && attached.pins.is_empty()
             && attached.lease.machine.is_last_of_batch()
             && attached.lease.passing.from_server == 0

@@ -40,9 +40,11 @@ impl Session {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         self.know_waker(cx.waker());
         let now = self.worker.now();
-        let version = self.client.backend.policy_version();
-        if version != self.policy_version {
+        if self.client.backend.cluster.version() != self.version {
             self.adopt_policy();
+            if let Err(ended) = self.heed_primary(cx) {
+                return Poll::Ready(ended);
+            }
         }
         for _ in 0..TURNS {
             match self.turn(cx, now) {
@@ -96,6 +98,7 @@ impl Session {
                     moved = Moved::Yes;
                 }
             },
+            Phase::WaitingPrimary => moved = moved.or(self.poll_primary()),
             Phase::WaitingShare(_) => moved = moved.or(self.poll_share(cx)),
             Phase::WaitingFresh(ref key) => {
                 if let Poll::Ready(waited) = key.poll_fresh(cx) {
@@ -155,9 +158,10 @@ impl Session {
             _ if self.presence == Presence::Leaving => false,
             Phase::Detached => self.to_client.waiting() == 0,
             // So that a client that leaves or cancels is noticed; what comes is kept, within bounds.
-            Phase::Waiting(..) | Phase::WaitingFresh(_) | Phase::WaitingShare(_) => {
-                self.input.len() < SCRATCH_LEN
-            }
+            Phase::Waiting(..)
+            | Phase::WaitingPrimary
+            | Phase::WaitingFresh(_)
+            | Phase::WaitingShare(_) => self.input.len() < SCRATCH_LEN,
             Phase::Attached(attached) => {
                 attached.lease.to_server.is_empty()
                     && (self.hold == Hold::Nothing || self.input.len() < SCRATCH_LEN)

@@ -1,6 +1,5 @@
 //! Server to client: what a server answers.
 
-use crate::cluster::NodeId;
 use crate::net::buffer::Gather;
 use crate::protocol::{
     BackendTag, ErrorFields, SqlState, TransactionStatus, backend, frame, frontend,
@@ -17,6 +16,7 @@ use crate::session::names::Names;
 use crate::session::parameters::{Outcome, Parameters};
 use crate::session::pins::{Pins, Stains};
 use crate::session::sequences::Use;
+use crate::session::succession::Side;
 use crate::telemetry::Traffic;
 
 /// Parameters that tell what a node is, not what a session wants: the pooler answers for them itself.
@@ -35,7 +35,7 @@ pub(super) struct Replies<'a> {
     pub(super) traffic: &'a Traffic,
     /// The server's node: of a replica's farewell the client is told nothing, nor of a primary's that has answered
     /// everything.
-    pub(super) from: NodeId,
+    pub(super) from: Side,
     /// What has been seen, for the session to act upon.
     pub(super) seen: Seen,
 }
@@ -161,8 +161,7 @@ impl Replies<'_> {
                 matches!(code, Some(SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN));
         }
         if tag == BackendTag::ERROR_RESPONSE
-            && (self.from != NodeId::PRIMARY
-                || (self.pins.is_empty() && self.link.machine.is_settled()))
+            && (self.from.is_replica() || (self.pins.is_empty() && self.link.machine.is_settled()))
             && ErrorFields(body).is_fatal()
         {
             return Ok(OnBackend::Swallow);
@@ -259,7 +258,7 @@ impl Replies<'_> {
         let fields = ErrorFields(body);
         if at_hand == Change::Offered {
             self.link.excuse = Some(body.into());
-            if self.from == NodeId::PRIMARY {
+            if self.from.is_primary() {
                 return;
             }
         } else {

@@ -29,8 +29,10 @@ pub(crate) enum Trouble {
     ShareTaken(Duration),
     /// Every replica is too far behind, and reads may not go to the primary.
     NoReplica,
-    /// The node that is configured as the primary is not one.
-    NoPrimary,
+    /// There was no primary for as long as a statement may wait.
+    NoPrimary(Duration),
+    /// Another node is the primary now, and the session was in the midst of something on the one before.
+    PrimaryReplaced,
     /// The server has gone in the midst of something.
     ServerLost,
     /// A statement would tie the session to a replica.
@@ -97,10 +99,10 @@ impl Trouble {
                 "no replica is fresh enough for this read",
                 "routing.no_replica = \"primary\" lets such reads run on the primary.",
             ),
-            Self::NoPrimary => hinted(
+            Self::NoPrimary(limit) => hinted(
                 SqlState::CANNOT_CONNECT_NOW,
-                "the server configured as the primary is not a primary",
-                "SHOW NODES says what it is; point the configuration at the real primary.",
+                &format!("no primary could be reached within query_wait_timeout ({limit:?})"),
+                "pgLagoon's log and SHOW NODES say what each node is.",
             ),
             Self::NotOnReplica => hinted(
                 SqlState::FEATURE_NOT_SUPPORTED,
@@ -139,6 +141,7 @@ impl Trouble {
             Self::Shutdown => plain(SqlState::ADMIN_SHUTDOWN, "pgLagoon is shutting down"),
             Self::ReplicaLost
             | Self::ServerLost
+            | Self::PrimaryReplaced
             | Self::ServerOutOfStep(_)
             | Self::SettingsRefused => self.loss(),
             Self::QueryTimeout(_)
@@ -158,6 +161,13 @@ impl Trouble {
                 ..plain(SqlState::SERIALIZATION_FAILURE, "the replica that ran this read has gone")
             },
             Self::ServerOutOfStep(what) => plain(code, what),
+            Self::PrimaryReplaced => Parts {
+                detail: Some(UNKNOWN),
+                ..plain(
+                    code,
+                    "another node has become the primary in the midst of this session's work",
+                )
+            },
             Self::SettingsRefused => Parts {
                 detail: Some(UNKNOWN),
                 ..hinted(

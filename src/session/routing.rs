@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::Mono;
-use crate::cluster::{NodeId, Usable};
+use crate::cluster::NodeId;
 use crate::config::PoolMode;
 use crate::protocol::error_response::{Report, Severity};
 use crate::protocol::frontend::{self, Bind, Named, Parse};
@@ -11,6 +11,7 @@ use crate::protocol::{FrontendTag, SqlState, TransactionStatus, frame};
 use crate::route::{self, Facts, Patience, Reason, Route, Target};
 use crate::server::settings::Value;
 use crate::session::ours;
+use crate::session::succession::Side;
 use crate::session::survey::Batch;
 use crate::session::terms::{Explain, Requirement, Terms};
 use crate::session::{Batches, Detour, Phase, Session};
@@ -20,7 +21,7 @@ use crate::telemetry::Sight;
 impl Session {
     /// Goes by the backend's present settings.
     pub(super) fn adopt_policy(&mut self) {
-        self.policy_version = self.client.backend.policy_version();
+        self.version = self.client.backend.cluster.version();
         self.policy = self.client.backend.policy();
         self.terms = Terms::new(&self.policy, &self.client, self.parameters.in_force());
     }
@@ -31,11 +32,6 @@ impl Session {
         if !Arc::ptr_eq(&self.terms.of, self.parameters.in_force()) {
             self.terms = Terms::new(&self.policy, &self.client, self.parameters.in_force());
         }
-    }
-
-    /// Whether the node that is configured as the primary is known not to be one.
-    pub(super) fn primary_is_none(&self) -> bool {
-        self.client.backend.cluster.view().primary() == Usable::Misconfigured
     }
 
     pub(super) fn route(&mut self, batch: &Batch, patience: Patience, now: Mono) -> Route {
@@ -114,13 +110,13 @@ impl Session {
 
     /// Tells the client where what it sends runs, and why, if it wants to know. To be called while nothing is on its
     /// way to the client but whole messages.
-    pub(super) fn explain(&mut self, node: NodeId, why: &str) {
+    pub(super) fn explain(&mut self, node: NodeId, side: Side, why: &str) {
         if self.terms.explain == Explain::Off {
             return;
         }
-        let place = match node {
-            NodeId::PRIMARY => "primary".to_owned(),
-            NodeId(number) => format!("replica {number}"),
+        let place = match side {
+            Side::Primary(_) => "primary".to_owned(),
+            Side::Replica => format!("replica {}", node.0),
         };
         let report = Report {
             severity: Severity::Notice,
@@ -145,7 +141,7 @@ impl Session {
         }
         let is_idle = machine.status() == TransactionStatus::Idle;
         let why = if is_idle { attached.pins.reason() } else { Reason::InTransaction.as_str() };
-        self.explain(attached.node, why);
+        self.explain(attached.node, attached.side, why);
     }
 
     #[inline]

@@ -21,6 +21,7 @@ use crate::session::ours::Fault;
 use crate::session::pins::Pins;
 use crate::session::replies::Replies;
 use crate::session::requests::Requests;
+use crate::session::succession::Side;
 use crate::session::survey::Batch;
 use crate::session::worker::Worker;
 use crate::session::{Session, Wrote};
@@ -86,7 +87,7 @@ impl Session {
     pub(super) fn return_to_values(
         &mut self,
         batch: &Batch,
-        (node, reason): (NodeId, Reason),
+        ((node, side), reason): ((NodeId, Side), Reason),
         now: Mono,
     ) -> bool {
         if !batch.effects.contains(Effects::SEQUENCE_STATE) {
@@ -102,7 +103,7 @@ impl Session {
         let Some(lease) = found.and_then(|lease| revived(&self.worker, lease, within, now)) else {
             return false;
         };
-        self.attach(lease, node, reason, (now, now));
+        self.attach(lease, (node, side), reason, (now, now));
         true
     }
 }
@@ -147,7 +148,7 @@ impl Requests<'_> {
         }
         if effects.contains(Effects::SEQUENCE_STATE)
             && *self.wrote == Wrote::No
-            && self.given.node == NodeId::PRIMARY
+            && self.given.side.is_primary()
             && !effects.intersects(Effects::MULTI | Effects::DDL)
             && !mentions(text, &[b"nextval"])
         {

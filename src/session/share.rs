@@ -12,10 +12,10 @@ use std::task::{Context, Poll};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clock::Mono;
-use crate::cluster::NodeId;
 use crate::route::{Patience, Reason, Route, Target};
 use crate::session::acquire::Moved;
 use crate::session::clients::Activity;
+use crate::session::succession::Side;
 use crate::session::{Pending, Phase, Session};
 
 /// The connections of one (database, user) to the primary that such reads may use at once.
@@ -85,9 +85,9 @@ impl Session {
         Moved::Yes
     }
 
-    /// A server of `node` was had.
-    pub(super) fn leave_share(&mut self, node: NodeId) {
-        if node != NodeId::PRIMARY {
+    /// A server was had.
+    pub(super) fn leave_share(&mut self, side: Side) {
+        if side.is_replica() {
             self.place = None;
         }
     }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cluster::NodeId;
+use crate::cluster::{Role, Usable};
 use crate::pool::{Checkout, Lease};
 use crate::server::exchange::{self, ExchangeError};
 use crate::server::settings::Settings;
@@ -100,17 +100,17 @@ pub(super) async fn welcome(
     }
 }
 
-/// A server of the primary, or if that cannot be had of any node.
+/// A server of the primary, or if that cannot be had of any node. One that is not known to be up comes last: it may keep
+/// its client waiting.
 async fn any_server(
     worker: &Rc<Worker>,
     backend: &Arc<Backend>,
 ) -> Result<Lease<Box<Link>>, Trouble> {
-    let mut trouble = Trouble::NoPrimary;
-    for node in backend.cluster.nodes() {
+    let mut trouble = Trouble::ServerLost;
+    let mut nodes: Vec<_> = backend.cluster.nodes().iter().collect();
+    nodes.sort_by_key(|node| (node.usable() != Usable::Up, node.role() == Role::Replica));
+    for node in nodes {
         let Some(pool) = backend.pool(node.id()) else { continue };
-        if node.id() != NodeId::PRIMARY && backend.pools.len() == 1 {
-            break;
-        }
         let leased = match pool.checkout(worker.id, worker.now()) {
             Ok(Checkout::Ready(lease)) => Ok(lease),
             Ok(Checkout::Wait(ticket)) => ticket.await,
@@ -123,7 +123,7 @@ async fn any_server(
             },
             Err(error) => {
                 // The primary's error is the one to tell.
-                if node.id() == NodeId::PRIMARY {
+                if node.role() == Role::Primary {
                     trouble = Trouble::NoServer(error);
                 }
             }

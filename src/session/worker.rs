@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use crate::clock::{Clock, Mono};
+use crate::cluster::Cluster;
 use crate::net::buffer::{Recycler, Scratch};
 use crate::pool::WorkerId;
 use crate::route::Dice;
@@ -117,6 +118,15 @@ impl Worker {
     /// Enforces the clients' deadlines.
     pub fn sweep(&self) {
         self.clients.sweep(self.now());
+    }
+
+    /// `cluster` has another primary, or has one again: whoever waits or holds a server has to look.
+    pub fn rally(&self, cluster: &Arc<Cluster>) {
+        self.clients.each(|client| {
+            if Arc::ptr_eq(&client.backend.cluster, cluster) && !client.is_at_rest() {
+                client.wake();
+            }
+        });
     }
 
     /// The clients, as they are now.

@@ -62,8 +62,10 @@ pub struct DatabaseOverview {
     pub max_client_connections: usize,
     /// Whether its pools hand out connections.
     pub service: Service,
-    /// Its nodes, the primary first.
+    /// Its nodes, the one that is configured as primary first.
     pub nodes: Vec<NodeOverview>,
+    /// How often another node, or another server in its place, has become the primary.
+    pub primary_changes: u64,
     /// What is known of its catalog.
     pub catalog: CatalogOverview,
 }
@@ -142,7 +144,7 @@ pub struct UserOverview {
 pub struct NodeOverview {
     /// "host:port".
     pub name: String,
-    /// What it is configured to be.
+    /// What it serves as.
     pub role: &'static str,
     /// Whether it may be used.
     pub is_up: bool,
@@ -150,7 +152,7 @@ pub struct NodeOverview {
     pub state: &'static str,
     /// How long it has been in this state.
     pub in_state_for: Duration,
-    /// Why it is in this state; empty when it is up.
+    /// Why it is in this state; empty when it is up as what it is configured to be.
     pub reason: String,
     /// How far it was behind the primary at the primary's last answer.
     pub lag: Option<Duration>,
@@ -214,7 +216,7 @@ impl BackendOverview {
 pub struct PoolOverview {
     /// The node's name.
     pub node: String,
-    /// What the node is configured to be.
+    /// What the node serves as.
     pub role: &'static str,
     /// Server connections that nobody uses.
     pub idle: usize,

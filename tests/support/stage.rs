@@ -168,7 +168,7 @@ impl Stage {
     pub(crate) async fn waiting(&self, count: usize) {
         let backend = self.backend();
         let now = self.proxy.borrow().as_ref().unwrap().clock().now();
-        let primary = pglagoon::cluster::NodeId::PRIMARY;
+        let primary = pglagoon::cluster::NodeId::FIRST;
         let has = || backend.pool_snapshot(primary, now).is_some_and(|pool| pool.waiting == count);
         eventually("clients wait", has).await;
     }

@@ -13,8 +13,8 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 use super::{CatalogState, News, queries};
 use crate::clock::Mono;
-use crate::cluster::Cluster;
 use crate::cluster::health::back_off;
+use crate::cluster::{Cluster, NodeId};
 use crate::config::Secret;
 use crate::net::{Driven, Stream};
 use crate::sql::{BadRow, Facts};
@@ -28,14 +28,14 @@ const AT_LEAST_EVERY: Duration = Duration::from_mins(10);
 /// At least this time passes between two reads.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How the primary is reached.
+/// How the nodes are reached.
 pub trait Dial: Send + 'static {
-    /// Connects; the log-in is yet to be done.
+    /// Connects to one; the log-in is yet to be done.
     ///
     /// # Errors
     ///
     /// Why there is no connection, in words.
-    fn dial(&mut self) -> impl Future<Output = Result<Access, String>> + Send;
+    fn dial(&mut self, node: NodeId) -> impl Future<Output = Result<Access, String>> + Send;
 }
 
 /// A connection, and as whom to log in on it.
@@ -83,7 +83,11 @@ pub async fn keep(cluster: Arc<Cluster>, mut dial: impl Dial) {
     let mut failures = 0_u32;
     loop {
         let loads = cluster.catalog_state().report.lock().loads;
-        let Err(failure) = follow(&cluster, &mut dial).await;
+        let term = cluster.term();
+        let failure = tokio::select! {
+            Err(failure) = follow(&cluster, &mut dial) => failure,
+            () = cluster.end_of(term) => continue,
+        };
         failures =
             if cluster.catalog_state().report.lock().loads > loads { 1 } else { failures + 1 };
         let error = failure.to_string();
@@ -98,7 +102,8 @@ pub async fn keep(cluster: Arc<Cluster>, mut dial: impl Dial) {
 /// Reads the catalog whenever there is reason to, until that fails.
 async fn follow(cluster: &Cluster, dial: &mut impl Dial) -> Result<Infallible, Failure> {
     let state = cluster.catalog_state();
-    let reader = Reader::connect(dial).await?;
+    let node = cluster.led_by().unwrap_or(NodeId::FIRST);
+    let reader = Reader::connect(node, dial).await?;
     let mut last = Read::none();
     loop {
         let news = state.take_news();
@@ -203,9 +208,9 @@ fn log(cluster: &Cluster, state: &CatalogState) {
 }
 
 impl Reader {
-    async fn connect(dial: &mut impl Dial) -> Result<Self, Failure> {
+    async fn connect(node: NodeId, dial: &mut impl Dial) -> Result<Self, Failure> {
         let Access { stream, user, password, database } =
-            dial.dial().await.map_err(Failure::Dial)?;
+            dial.dial(node).await.map_err(Failure::Dial)?;
         let mut config = tokio_postgres::Config::new();
         // TLS is the stream's business.
         config.user(user).dbname(database).ssl_mode(SslMode::Disable);

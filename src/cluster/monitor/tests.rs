@@ -7,7 +7,7 @@ use tokio::time::{Instant, advance};
 
 use super::*;
 use crate::cluster::probe::{Position, StandbyTimeline};
-use crate::cluster::{ConfiguredRole, Lsn, Waited, testing};
+use crate::cluster::{Lsn, Role, Waited, testing};
 use crate::config::Routing;
 
 /// What a scripted node does when it is asked.
@@ -20,14 +20,14 @@ enum Act {
 
 /// A node that the test plays. It answers at once.
 struct Play {
-    role: ConfiguredRole,
+    role: Role,
     act: Mutex<Act>,
     asked: Mutex<VecDeque<Instant>>,
     cut: Notify,
 }
 
 impl Play {
-    fn new(role: ConfiguredRole) -> Arc<Self> {
+    fn new(role: Role) -> Arc<Self> {
         let (act, asked, cut) = (Mutex::new(Act::At(100)), Mutex::default(), Notify::new());
         Arc::new(Self { role, act, asked, cut })
     }
@@ -54,8 +54,8 @@ impl Source for Script {
             Act::Hang => pending().await,
         };
         let position = match self.0.role {
-            ConfiguredRole::Primary => Position::Primary { flush: lsn, timeline: 1 },
-            ConfiguredRole::Replica => {
+            Role::Primary => Position::Primary { flush: lsn, timeline: 1 },
+            Role::Replica => {
                 Position::Standby { replay: lsn, timeline: StandbyTimeline::Streaming(1) }
             }
         };
@@ -79,8 +79,8 @@ impl Stage {
     /// A primary and a replica that have both settled.
     async fn new(routing: Routing) -> Self {
         let cluster = testing::cluster(&[1], routing);
-        let primary = Play::new(ConfiguredRole::Primary);
-        let replica = Play::new(ConfiguredRole::Replica);
+        let primary = Play::new(Role::Primary);
+        let replica = Play::new(Role::Replica);
         let plays = [&primary, &replica].map(|play| Script(Arc::clone(play)));
         let tasks = spawn(&cluster, plays);
         let stage = Self { cluster, primary, replica, _tasks: tasks };
@@ -233,7 +233,7 @@ async fn the_age_of_replicas_grows_while_the_primary_hangs() {
 #[tokio::test(start_paused = true)]
 async fn a_replica_is_up_within_moments_of_the_start() {
     let cluster = testing::cluster(&[1], Routing::default());
-    let roles = [ConfiguredRole::Primary, ConfiguredRole::Replica];
+    let roles = [Role::Primary, Role::Replica];
     let plays = roles.map(Play::new);
     let tasks = spawn(&cluster, plays.iter().map(|play| Script(Arc::clone(play))));
     let stage = Stage {

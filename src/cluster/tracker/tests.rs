@@ -2,13 +2,14 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::cluster::{Fault, Lsn};
+use crate::config::Promotions;
 
-const PRIMARY: NodeId = NodeId::PRIMARY;
+const PRIMARY: NodeId = NodeId::FIRST;
 const REPLICA: NodeId = NodeId(1);
 const MS: u64 = 1_000_000;
 
 fn tracker(routing: Routing) -> Tracker {
-    let roles = [ConfiguredRole::Primary, ConfiguredRole::Replica];
+    let roles = [Role::Primary, Role::Replica];
     Tracker::new(roles.into_iter(), routing)
 }
 
@@ -119,18 +120,43 @@ fn a_lost_connection_takes_the_freshness_with_it() {
 
 #[test]
 fn a_primary_in_recovery_is_misconfigured_and_says_nothing_about_freshness() {
-    let mut tracker = settled(Routing::default());
+    let routing = Routing { follow_promotion: Promotions::Ignored, ..Routing::default() };
+    let mut tracker = settled(routing);
     tracker.on_poll(PRIMARY, at(50, Ok(replica(100))));
     assert_eq!(state(&tracker, PRIMARY), State::Misconfigured(Mistake::PrimaryInRecovery));
     assert_eq!(tracker.newest().expect("a sample").started_at, Mono(10 * MS));
+    assert_eq!((tracker.held_at(), tracker.writable()), (Mono::MAX, None));
+}
+
+/// An old primary that comes back as a standby of the new one must have been well for a while, as any replica.
+#[test]
+fn after_a_promotion_the_old_primary_is_a_replica_like_any_other() {
+    let mut tracker = settled(Routing::default());
+    let on_second = |flush| Reading {
+        system: 7,
+        position: Position::Primary { flush: Lsn(flush), timeline: 2 },
+    };
+    let follows = standby(200, StandbyTimeline::Streaming(2));
+    tracker.on_poll(PRIMARY, at(20, lost()));
+    tracker.on_poll(REPLICA, at(30, Ok(on_second(120))));
+    assert_eq!((tracker.primary(), state(&tracker, REPLICA)), (Some(REPLICA), State::Up));
     assert_eq!(tracker.held_at(), Mono::MAX);
+    tracker.on_poll(PRIMARY, at(40, Ok(primary(999))));
+    assert_eq!(state(&tracker, PRIMARY), State::Misconfigured(Mistake::Superseded));
+    tracker.on_poll(PRIMARY, at(50, lost()));
+    for (millisecond, expected) in [(1000, Mono::ZERO), (1500, Mono::ZERO), (2001, Mono(2000 * MS))]
+    {
+        tracker.on_poll(REPLICA, at(millisecond / 10 * 10, Ok(on_second(200))));
+        tracker.on_poll(PRIMARY, at(millisecond, Ok(follows)));
+        assert_eq!(tracker.fresh_as_of(PRIMARY), expected, "{millisecond}");
+    }
 }
 
 #[test]
 fn a_replica_that_is_something_else_is_not_read_from() {
     let other = Reading { system: 8, ..replica(100) };
     let cases = [
-        (primary(100), Mistake::ReplicaNotInRecovery),
+        (primary(100), Mistake::Rival),
         (other, Mistake::OtherSystem),
         (standby(100, StandbyTimeline::Streaming(2)), Mistake::OtherTimeline),
         (standby(100, StandbyTimeline::Reached(2)), Mistake::OtherTimeline),

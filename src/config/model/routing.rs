@@ -41,6 +41,9 @@ section! {
         /// Percent of a pool's connections to the primary that reads may use at once which belong on replicas: while those
         /// fail or lag, and for reads that a replica has failed. What comes beyond that waits; 100 means no limit.
         primary_read_share: usize, Percent, 50, Reload;
+        /// Whether a node that is promoted becomes the primary: of those that accept writes the one on the highest timeline.
+        /// With false only the node that is configured as primary is ever written to.
+        follow_promotion: Promotions, Switch, Promotions::Followed, Reload;
         /// Whether replicas that were within `max_lag` when the primary was lost go on answering reads.
         stale_reads_without_primary: StaleReads, Switch, StaleReads::On, Reload;
         /// How long a replica that failed or lagged must be well before it gets reads again.
@@ -70,6 +73,16 @@ keywords! {
         On = "true",
         /// Every statement runs on the primary.
         Off = "false",
+    }
+}
+
+keywords! {
+    /// Whether a node that is promoted becomes the primary.
+    Promotions {
+        /// It does.
+        Followed = "true",
+        /// Only the configured one is.
+        Ignored = "false",
     }
 }
 

@@ -45,6 +45,11 @@ impl<C: Pooled> State<C> {
         self.settle(effects)
     }
 
+    pub(in crate::pool) fn forgive(&mut self) -> Effects<C> {
+        self.failure = None;
+        self.settle(Effects::none())
+    }
+
     pub(in crate::pool) fn pause(&mut self) {
         if self.status == Status::Running {
             self.status = Status::Paused;

@@ -312,7 +312,7 @@ proptest! {
         match target {
             Target::Node(id) => {
                 prop_assert!(may_read);
-                prop_assert!(id != NodeId::PRIMARY);
+                prop_assert!(id != NodeId::FIRST);
                 let chosen = replicas[id.index() - 1];
                 prop_assert!(meets(&(id.index() - 1, &chosen)));
             }

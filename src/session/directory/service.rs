@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Directory, Prepared};
+use crate::cluster::Cluster;
 use crate::session::backend::Backend;
 use crate::telemetry::overview::Service;
 
@@ -56,6 +57,13 @@ impl Directory {
             }
         }
         Ok(())
+    }
+
+    /// The backends of `cluster`.
+    pub fn backends_of(&self, cluster: &Arc<Cluster>) -> Vec<Arc<Backend>> {
+        let mut backends = self.backends();
+        backends.retain(|backend| Arc::ptr_eq(&backend.cluster, cluster));
+        backends
     }
 
     /// Whether no server connection of one database, or of all, is in use or being opened.

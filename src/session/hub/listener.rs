@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Heard, Hub, State};
+use crate::cluster::{Cluster, NodeId};
 use crate::net::Stream;
 use crate::protocol::{BackendTag, ErrorFields, frame, frontend};
 use crate::server::{self, ConnectError, Target};
@@ -41,14 +42,24 @@ enum Lost {
     OutOfStep,
     #[error("the server did not answer in time")]
     Timeout,
+    #[error("another node is the primary now")]
+    Replaced,
 }
 
-/// Listens for the clients of `hub`, for ever. `target` is the primary; `None` if nobody knows how to log in there.
-pub async fn listen(hub: Arc<Hub>, target: Option<Target>) {
+/// Listens for the clients of `hub` on the primary of `cluster`, for ever. `targets` are its nodes; `None` where nobody
+/// knows how to log in.
+pub async fn listen(hub: Arc<Hub>, cluster: Arc<Cluster>, targets: Vec<Option<Target>>) {
     let (mut pause, longest) = BACK_OFF;
     loop {
         hub.is_wanted().await;
-        match attend(&hub, target.as_ref(), &mut pause).await {
+        let term = cluster.term();
+        let node = cluster.led_by().unwrap_or(NodeId::FIRST);
+        let target = targets.get(node.index()).and_then(Option::as_ref);
+        let outcome = tokio::select! {
+            outcome = attend(&hub, target, &mut pause) => outcome,
+            () = cluster.end_of(term) => Err(Lost::Replaced),
+        };
+        match outcome {
             Ok(()) => pause = BACK_OFF.0,
             Err(lost) => {
                 tracing::warn!(

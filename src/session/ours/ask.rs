@@ -1,11 +1,12 @@
 //! What a text about our parameters asks for.
 
-use crate::cluster::{Cluster, NodeId, token};
+use crate::cluster::{Cluster, token};
 use crate::config::Routing;
 use crate::protocol::{SqlState, TransactionStatus};
 use crate::server::settings::literal;
 use crate::session::ours::{Answer, Fault, Parameter, checked, default_of, is_local, is_ours};
 use crate::session::parameters::Commits;
+use crate::session::succession::Side;
 use crate::sql::settings::{self, Action, Change};
 
 /// What a text about our parameters asks for.
@@ -25,14 +26,14 @@ pub(in crate::session) struct Circumstances<'a> {
     pub(in crate::session) cluster: &'a Cluster,
     pub(in crate::session) routing: &'a Routing,
     pub(in crate::session) commits: Commits,
-    /// Where the client's server is.
-    pub(in crate::session) node: NodeId,
+    /// What the client's server was chosen as.
+    pub(in crate::session) side: Side,
 }
 
 impl<'a> Circumstances<'a> {
-    /// Those of a client that has a server of `node`.
-    pub(in crate::session) fn at(node: NodeId, cluster: &'a Cluster, routing: &'a Routing) -> Self {
-        Self { cluster, routing, commits: Commits::Flushed, node }
+    /// Those of a client that has such a server.
+    pub(in crate::session) fn at(side: Side, cluster: &'a Cluster, routing: &'a Routing) -> Self {
+        Self { cluster, routing, commits: Commits::Flushed, side }
     }
 }
 

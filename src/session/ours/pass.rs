@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::cluster::NodeId;
 use crate::net::buffer::Gather;
 use crate::protocol::TransactionStatus;
 use crate::protocol::frontend::{self, Bind, Object, Parse};
@@ -29,7 +28,7 @@ impl Requests<'_> {
     /// Whether a statement would tie its client to a replica: it may be somebody else's the next moment.
     #[inline]
     pub(in crate::session) fn may_not_run_here(&self, verdict: Verdict) -> bool {
-        self.given.node != NodeId::PRIMARY && !Pins::of(verdict.effects).is_empty()
+        self.given.side.is_replica() && !Pins::of(verdict.effects).is_empty()
     }
 
     /// Has the server run `sql` in the place of a Query.

@@ -17,7 +17,7 @@ fn ask_of(text: &str, commits: Commits) -> Ask {
             cluster: &cluster,
             routing: &routing,
             commits,
-            node: crate::cluster::NodeId::PRIMARY,
+            side: crate::session::succession::Side::Primary(crate::cluster::Term::default()),
         },
     )
 }

@@ -46,11 +46,9 @@ const PROCESS: &[Family<Overview>] = &[
 ];
 
 const NODE: &[Family<NodeOverview>] = &[
-    Family(
-        "pglagoon_node_up",
-        "Whether the node may be used as what it is configured to be.",
-        |node| number(node.is_up.into()),
-    ),
+    Family("pglagoon_node_up", "Whether the node may be used as what its role says.", |node| {
+        number(node.is_up.into())
+    }),
     Family(
         "pglagoon_node_lag_seconds",
         "How far a replica was behind the primary at the primary's last answer.",
@@ -73,6 +71,19 @@ const NODE: &[Family<NodeOverview>] = &[
     Family("pglagoon_node_poll_failures_total", "Polls of the node that failed.", |node| {
         Value::Count(node.polls_failed)
     }),
+];
+
+const DATABASE: &[Family<DatabaseOverview>] = &[
+    Family(
+        "pglagoon_primary_up",
+        "Whether there is a primary that can be written to; without one writes wait.",
+        |one| number(one.nodes.iter().any(|node| node.role == "primary" && node.is_up).into()),
+    ),
+    Family(
+        "pglagoon_primary_changes_total",
+        "Times that another node, or another server in its place, became the primary.",
+        |one| Value::Count(one.primary_changes),
+    ),
 ];
 
 const CATALOG: &[Family<CatalogOverview>] = &[
@@ -131,9 +142,14 @@ const BACKEND: &[Family<BackendOverview>] = &[
     Family("pglagoon_binds_total", "Bind messages from clients.", |one| {
         Value::Count(one.totals.binds)
     }),
-    Family("pglagoon_clients_waiting", "Clients that wait for a server connection.", |one| {
-        level(one.pools.iter().map(|pool| pool.waiting).sum())
-    }),
+    Family(
+        "pglagoon_clients_waiting",
+        "Clients that wait for a server connection, or for a primary.",
+        |one| {
+            let waiting = one.clients.iter().filter(|(state, _)| *state == "waiting");
+            number(waiting.map(|(_, count)| count).sum())
+        },
+    ),
 ];
 
 const POOL: &[Family<PoolOverview>] = &[
@@ -175,6 +191,7 @@ pub(super) fn readings(overview: &Overview) -> Vec<Reading<'_>> {
                 [("database", &*database.name), ("node", &*node.name), ("role", node.role)];
             about(NODE, node, &labels, &mut readings);
         }
+        about(DATABASE, database, &[("database", &*database.name)], &mut readings);
         about(CATALOG, &database.catalog, &[("database", &*database.name)], &mut readings);
         routes(database, overview, &mut readings);
     }

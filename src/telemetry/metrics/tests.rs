@@ -20,6 +20,7 @@ fn overview() -> Overview {
                 lag: Some(Duration::from_millis(250)),
                 ..NodeOverview::default()
             }],
+            primary_changes: 3,
             ..DatabaseOverview::default()
         }],
         backends: vec![BackendOverview {
@@ -27,7 +28,7 @@ fn overview() -> Overview {
             user: "a\"b".into(),
             totals: Totals::of(&traffic),
             routes: vec![("read", 9)],
-            clients: vec![("idle", 2)],
+            clients: vec![("idle", 2), ("waiting", 1)],
             pools: vec![PoolOverview {
                 node: "db:5432".into(),
                 idle: 3,
@@ -55,6 +56,8 @@ fn every_kind_of_series_is_rendered_with_its_labels() {
         r#"pglagoon_node_lag_seconds{database="app",node="db:5432",role="replica"} 0.25"#,
         r#"pglagoon_node_lag_bytes{database="app",node="db:5432",role="replica"} NaN"#,
         r#"pglagoon_routed_total{database="app",reason="read"} 9"#,
+        r#"pglagoon_primary_up{database="app"} 0"#,
+        r#"pglagoon_primary_changes_total{database="app"} 3"#,
         r#"pglagoon_sent_bytes_total{database="app",user="a\"b"} 77"#,
         r#"pglagoon_clients{database="app",user="a\"b",state="idle"} 2"#,
         r#"pglagoon_clients_waiting{database="app",user="a\"b"} 1"#,
