@@ -104,6 +104,14 @@ impl Front {
         fronts
     }
 
+    /// Has it go by another configuration.
+    pub(crate) fn reload(&self, setup: &Setup, config: &Config) -> Result<(), Box<dyn Error>> {
+        configuration::command(setup, self.kind, config, self.address.port())?;
+        let pid = self.pid().ok_or("there is no process to reload")?.to_string();
+        Command::new("kill").args(["-s", "HUP", &pid]).status()?;
+        Ok(())
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }

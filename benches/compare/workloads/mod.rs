@@ -32,7 +32,7 @@ pub(crate) fn measure(
         Section::Bulk => Ok(bulk::measure(setup, plan)),
         Section::Idle => Ok(vec![idle::measure(setup, plan)]),
         Section::Unique => unique::measure(setup, plan),
-        Section::Outage => Ok(vec![runtime.block_on(outage::measure(setup, plan))?]),
+        Section::Outage => runtime.block_on(outage::measure(setup, plan)),
         Section::Instant => instant::measure(setup, plan),
         Section::Scale => instant::scale(setup, plan),
     }
