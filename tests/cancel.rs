@@ -10,6 +10,7 @@ scripted!(
     a_server_is_not_handed_on_before_its_cancel_connection_has_closed,
     a_late_cancel_hits_nobody,
     what_is_cancelled_while_it_waits_has_one_end,
+    a_cancel_waits_until_what_is_ours_has_been_answered,
     a_cancel_of_an_idle_transaction_is_not_passed_on
 );
 
@@ -86,6 +87,26 @@ async fn a_server_is_not_handed_on_before_its_cancel_connection_has_closed(deliv
     drop(cancel);
     server.answer([query("select 2")], one_row("2")).await;
     other.expect(one_row("2")).await;
+}
+
+async fn a_cancel_waits_until_what_is_ours_has_been_answered(delivery: Delivery) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
+    let (mut client, mut server) = stage.pair().await;
+    let mut other = stage.client().await;
+    let set = [query("set work_mem = '1MB'")];
+    client.send(&set).await;
+    server.answer(&set, [complete("SET"), idle()]).await;
+    client.expect([complete("SET"), idle()]).await;
+    other.send([query("select 2")]).await;
+    assert_eq!(server.next().await.tag, b'Q', "the other's setting is undone");
+    server.expect([query("select 2")]).await;
+    other.cancel().await;
+    stage.settle(&mut client).await;
+    stage.primary.expect_nobody();
+    server.reply([complete("RESET"), idle()]).await;
+    drop(stage.primary.cancel().await);
+    server.reply([error("57014"), idle()]).await;
+    other.expect([error("57014"), idle()]).await;
 }
 
 async fn what_is_cancelled_while_it_waits_has_one_end(delivery: Delivery) {

@@ -1,6 +1,6 @@
 //! Cancel requests: a connection of their own, without an answer.
 //!
-//! A request is passed on only while the client's server runs something for it, and the server is not handed on
+//! A request is passed on only while the client's server runs something for it, and nothing of our own, and the server is not handed on
 //! before the cancel connection has closed: a late cancel hits nobody
 //! (<https://www.postgresql.org/docs/current/protocol-flow.html>, "Canceling Requests in Progress").
 
@@ -18,8 +18,9 @@ pub fn request(worker: &Rc<Worker>, process_id: i32, secret: &[u8]) {
         return;
     };
     match client.activity.get() {
-        Activity::Waiting | Activity::WaitingForReplica => client.summon(Summons::Cancel),
-        Activity::Active => pass_on(worker, &client),
+        Activity::Active | Activity::Waiting | Activity::WaitingForReplica => {
+            client.summon(Summons::Cancel);
+        }
         Activity::Idle | Activity::IdleInTransaction => {}
     }
 }

@@ -71,7 +71,7 @@ pub(crate) enum Summons {
     /// Nothing.
     #[default]
     None,
-    /// A cancel request came while the client waited for a server.
+    /// A cancel request came while the client waited, for a server or for what that runs.
     Cancel,
     /// The present deadline has passed.
     Deadline,

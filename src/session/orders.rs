@@ -12,7 +12,7 @@ use crate::session::clients::{Activity, Summons};
 use crate::session::intake::Used;
 use crate::session::respond::{FAREWELL, Trouble};
 use crate::session::worker::Stopping;
-use crate::session::{Detour, Ended, Pending, Phase, Session, Skip, cleaning};
+use crate::session::{Detour, Ended, Pending, Phase, Session, Skip, cancel, cleaning};
 
 impl Session {
     /// Does what others ask of the session.
@@ -30,21 +30,32 @@ impl Session {
                 }
                 _ => Ok(Moved::No),
             },
-            Summons::Cancel => {
-                if matches!(
-                    self.phase,
-                    Phase::Waiting(..)
-                        | Phase::WaitingPrimary
-                        | Phase::WaitingFresh(_)
-                        | Phase::WaitingShare(_)
-                ) {
-                    self.refuse(&Trouble::Cancelled, cx, now)?;
-                    self.pending = Pending::Look;
-                }
-                Ok(Moved::Yes)
-            }
+            Summons::Cancel => self.cancel(cx, now),
             Summons::Deadline => self.deadline_passed(cx, now),
         }
+    }
+
+    /// Cancels what the client waits for. What the server runs for us first must not be hit in its stead: the request
+    /// waits until that has been answered.
+    fn cancel(&mut self, cx: &mut Context<'_>, now: Mono) -> Result<Moved, Ended> {
+        match &self.phase {
+            Phase::Waiting(..)
+            | Phase::WaitingFresh(_)
+            | Phase::WaitingPrimary
+            | Phase::WaitingShare(_) => {
+                self.refuse(&Trouble::Cancelled, cx, now)?;
+                self.pending = Pending::Look;
+            }
+            Phase::Attached(attached) if attached.lease.machine.awaits_own_query() => {
+                self.client.summons.set(Summons::Cancel);
+                return Ok(Moved::No);
+            }
+            Phase::Attached(_) if self.client.activity.get() == Activity::Active => {
+                cancel::pass_on(&self.worker, &self.client);
+            }
+            Phase::Attached(_) | Phase::Detached => {}
+        }
+        Ok(Moved::Yes)
     }
 
     pub(super) fn deadline_passed(
