@@ -53,10 +53,12 @@ enum Way {
     Turns,
     /// As `Turns`, and reads go to a replica, once that has what their session wrote.
     Split,
+    /// As `Split`, and so do the reads of a transaction until it writes: its BEGIN is held back.
+    Held,
 }
 
 impl Way {
-    const ALL: [Self; 4] = [Self::Direct, Self::Same, Self::Turns, Self::Split];
+    const ALL: [Self; 5] = [Self::Direct, Self::Same, Self::Turns, Self::Split, Self::Held];
 
     const fn database(self) -> &'static str {
         match self {
@@ -64,6 +66,7 @@ impl Way {
             Self::Same => "differ_2",
             Self::Turns => "differ_3",
             Self::Split => "differ_4",
+            Self::Held => "differ_5",
         }
     }
 
@@ -72,7 +75,7 @@ impl Way {
         let has_other = case.steps.iter().any(|step| matches!(step, Step::Other(_)));
         match variant {
             Variant::AsWritten if has_other => &[Self::Same, Self::Turns],
-            Variant::AsWritten => &[Self::Same, Self::Turns, Self::Split],
+            Variant::AsWritten => &[Self::Same, Self::Turns, Self::Split, Self::Held],
             _ => &[Self::Turns],
         }
     }
@@ -156,8 +159,13 @@ impl Bench {
 
     /// Opens as many servers as each pool may have: that many transactions at once, on the primary and on the replica.
     async fn fill_pools(&self) {
-        let transactions =
-            [(Way::Turns, "BEGIN"), (Way::Split, "BEGIN"), (Way::Split, "BEGIN READ ONLY")];
+        let transactions = [
+            (Way::Turns, "BEGIN"),
+            (Way::Split, "BEGIN"),
+            (Way::Split, "BEGIN READ ONLY"),
+            (Way::Held, "BEGIN ISOLATION LEVEL REPEATABLE READ"),
+            (Way::Held, "BEGIN READ ONLY"),
+        ];
         for (way, begin) in transactions {
             for user in ["differ", "postgres"] {
                 let url = format!("postgres://{user}@{}/{}", self.pooler.address(), way.database());
@@ -184,7 +192,7 @@ impl Bench {
 
     /// Runs a case and leaves the database as it was.
     async fn run(&self, case: &Case, steps: &[Step], way: Way) -> Vec<Answer> {
-        if way == Way::Split && case.creates() {
+        if matches!(way, Way::Split | Way::Held) && case.creates() {
             self.cluster.wait_caught_up().await.unwrap();
         }
         let mut login = vec![("user", &*case.user), ("database", way.database())];
@@ -247,7 +255,7 @@ async fn start_pooler(cluster: &Cluster) -> Pooler {
         ("listen.workers".to_owned(), "1".to_owned()),
         ("logging.level".to_owned(), "\"debug\"".to_owned()),
     ];
-    for way in [Way::Same, Way::Turns, Way::Split] {
+    for way in [Way::Same, Way::Turns, Way::Split, Way::Held] {
         let mut key = |name: &str, value: String| {
             keys.push((format!("databases.{}.{name}", way.database()), value));
         };
@@ -256,7 +264,10 @@ async fn start_pooler(cluster: &Cluster) -> Pooler {
         let size = if way == Way::Same { 1 } else { SERVERS };
         key("pool_size", size.to_string());
         key("min_pool_size", size.to_string());
-        if way == Way::Split {
+        if way == Way::Held {
+            key("routing.read_only_until_write", "true".to_owned());
+        }
+        if matches!(way, Way::Split | Way::Held) {
             let replica = cluster.replica(0).unwrap().address();
             key("replicas", format!("[{}]", node(replica, way)));
             key("routing.read_wait", "\"5s\"".to_owned());

@@ -43,4 +43,5 @@ mod stop;
 mod streams;
 mod suite;
 mod torture;
+mod until_write;
 mod vanished;

@@ -129,6 +129,7 @@
 //! | when a replica counts as fresh, or as usable | [`cluster::freshness`], [`cluster::health`] |
 //! | which node is the primary | `cluster::election`; what a change does to sessions: `session::succession` |
 //! | which replica a read gets | `route::balance` |
+//! | where a transaction runs whose BEGIN can wait | `session::held` |
 //! | what a read must see | `session::terms`; its parameters: `session::ours` |
 //! | what PREPARE, EXECUTE and DEALLOCATE of SQL do | `sql::prepared`, `session::naming`; what a server has of it: [`server::given`] |
 //! | what keeps a client on its server, and until when | `session::pins`, `session::inquiry` |
@@ -195,6 +196,12 @@
 //!   a monitor that cannot log in is no reason to stop traffic that can.
 //! * **A replica gets one batch at a time:** what a client pipelines behind a read may be a write, so it waits until the
 //!   replica has been given back. On the primary pipelines flow on.
+//! * **Reads of a transaction that is held back are statements of their own on their replicas** (`session::held`), not one
+//!   transaction on one replica: in READ COMMITTED each has a snapshot of its own anyhow, no server is kept while the client
+//!   thinks, and nothing has to be undone when the transaction moves to the primary. `now()` is what differs: it stands for the
+//!   moment at which the primary begins, and statements that name it go there; a view that hides it shows its read's moment.
+//! * **SET TRANSACTION READ ONLY moves a transaction of which the primary knows nothing but its BEGIN:** that is rolled
+//!   back, and begun on a replica. Its beginning, for `now()`, is then a little later than it was.
 //! * **A replica that failed a read is closed, not drained:** the rest of its answer is not worth waiting for.
 //! * **After a function of which nothing is known the server is washed** (what DISCARD ALL does, prepared statements kept):
 //!   a function may set parameters, take locks or make temporary tables unseen. It costs a round trip that no client

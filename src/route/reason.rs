@@ -51,6 +51,8 @@ reasons! {
     Learned = "learned",
     /// `read_write_split` is off.
     SplitOff = "split_off",
+    /// A BEGIN that is held back until it is known what follows.
+    HeldBack = "held_back",
     /// A transaction that was not begun read-only.
     Transaction = "transaction",
     /// Serializable transactions do not run on a standby.

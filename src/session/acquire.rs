@@ -21,8 +21,10 @@ use crate::session::sequences::forget_others;
 use crate::session::succession::Side;
 use crate::session::survey::Batch;
 use crate::session::worker::Stopping;
-use crate::session::{Attached, Batches, Detour, Inquiry, Phase, Replay, Session, Wrote, cleaning};
-use crate::sql::Tables;
+use crate::session::{
+    Attached, Batches, Detour, Held, Inquiry, Phase, Replay, Session, Wrote, cleaning,
+};
+use crate::sql::{Class, Tables};
 
 /// How many dead servers in a row are taken from a pool before the client goes into the queue for a new one.
 const DEAD_SERVERS: usize = 64;
@@ -60,6 +62,10 @@ impl Session {
                 return Ok(());
             }
         };
+        if let (Class::Begin(begin), Held::None, true) = (batch.class, self.held, side.is_primary())
+        {
+            self.held = Held::Fresh(begin, 0);
+        }
         self.count_route(route.reason, batch.fingerprint);
         self.explain(node, side, route.reason.as_str());
         self.doubt_unknown(route.reason);
@@ -206,6 +212,7 @@ impl Session {
         if meets_others {
             forget_others(&self.worker, link);
         }
+        self.held.pass_to(link, side, &self.worker);
         let is_replayable = side.is_replica()
             && matches!(reason, Reason::Read | Reason::ReadOnlyTransaction | Reason::ReplicaFailed);
         let pins = match policy.mode {
@@ -277,15 +284,21 @@ impl Session {
             cleaning::clean(&self.worker, lease, within);
         }
         self.client.clear_server();
+        self.held.let_go();
         self.become_idle(now);
     }
 
     /// The client has nothing to do with any server.
     pub(super) fn become_idle(&mut self, now: Mono) {
         self.place = None;
-        let idle = self.policy.timeouts.client_idle_timeout;
-        let deadline = idle.map_or(Mono::MAX, |limit| now.plus(limit));
-        self.client.set_activity(Activity::Idle, now, deadline);
+        let timeouts = &self.policy.timeouts;
+        let (activity, limit) = if self.held.is_open() {
+            (Activity::IdleInTransaction, timeouts.idle_transaction_timeout)
+        } else {
+            (Activity::Idle, timeouts.client_idle_timeout)
+        };
+        let deadline = limit.map_or(Mono::MAX, |limit| now.plus(limit));
+        self.client.set_activity(activity, now, deadline);
         if !self.input.is_empty() {
             self.pending = super::Pending::Look;
         }

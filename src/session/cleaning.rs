@@ -65,6 +65,23 @@ pub(super) fn clean(worker: &Rc<Worker>, mut lease: Lease<Box<Link>>, within: st
     });
 }
 
+/// Gives back a server on which a transaction has begun in which nothing has been done.
+pub(super) fn roll_back(
+    worker: &Rc<Worker>,
+    mut lease: Lease<Box<Link>>,
+    within: std::time::Duration,
+) {
+    let worker = Rc::clone(worker);
+    tokio::task::spawn_local(async move {
+        if exchange::run(&mut lease.server, b"ROLLBACK", within).await.is_ok() {
+            lease.machine = crate::session::machine::Machine::default();
+            lease.put_back(worker.now());
+        } else {
+            lease.close(worker.now());
+        }
+    });
+}
+
 /// What DISCARD ALL does (<https://www.postgresql.org/docs/current/sql-discard.html>), except for prepared statements,
 /// which are ours on the server, and for sequences, which have their own keeper.
 const WASH_KEEPING_STATEMENTS: &[u8] =

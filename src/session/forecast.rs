@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use crate::clock::Mono;
 use crate::cluster::Reach;
-use crate::config::{Config, Consistency, PoolMode, Routing};
+use crate::config::{Config, Consistency, PoolMode, Routing, UntilWrite};
 use crate::route::{self, Dice, Facts, Patience, Reason, Standing, Target};
 use crate::session::backend::Backend;
 use crate::session::directory::{Directory, Prepared};
 use crate::session::survey::Batch;
 use crate::session::terms::{Requirement, class_by};
-use crate::sql::{Access, Class, Classifier, Effects, Isolation, Verdict};
+use crate::sql::{Access, Begin, Class, Classifier, Effects, Isolation, Verdict};
 use crate::telemetry::overview::{Finding, Unforeseeable};
 
 /// Whose statement it would be.
@@ -114,6 +114,12 @@ impl Scene {
     fn place(&self, batch: &Batch) -> (String, &'static str) {
         if batch.effects.contains(Effects::OURS) || batch.class == Class::Empty {
             return ("pgLagoon itself".to_owned(), Reason::Trivial.as_str());
+        }
+        if let Class::Begin(Begin { access: Access::Unspecified | Access::ReadWrite, .. }) =
+            batch.class
+            && self.routing.read_only_until_write == UntilWrite::On
+        {
+            return ("pgLagoon itself".to_owned(), Reason::HeldBack.as_str());
         }
         if self.mode == PoolMode::Session {
             return ("primary".to_owned(), Reason::PinnedSessionMode.as_str());

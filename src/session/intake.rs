@@ -18,7 +18,7 @@ use crate::session::sequences::{forget_others, not_own};
 use crate::session::succession::Side;
 use crate::session::survey::{self, Batch, Knowledge, Survey, Surveyed};
 use crate::session::worker::Stopping;
-use crate::session::{Batches, Ended, Hold, Phase, Presence, Replay, Session, Skip};
+use crate::session::{Batches, Ended, Held, Hold, Phase, Presence, Replay, Session, Skip};
 
 /// How much of the client's bytes was used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +108,7 @@ impl Session {
         cx: &mut Context<'_>,
         now: Mono,
     ) -> Result<Used, Ended> {
-        if self.worker.stopping.get() != Stopping::No {
+        if self.worker.stopping.get() != Stopping::No && !self.held.is_open() {
             return Err(self.dismiss(&Trouble::Shutdown, cx));
         }
         let limit = self.policy.limits.max_statement_inspect;
@@ -121,6 +121,11 @@ impl Session {
         let survey = match survey::survey(&self.worker, &knowledge, bytes, limit) {
             Ok(survey) => survey,
             Err(error) => return Err(self.dismiss(&Trouble::Protocol(error.to_string()), cx)),
+        };
+        let survey = if self.held.is_open() || survey.begins_transaction() {
+            self.hold_back(survey, bytes)
+        } else {
+            survey
         };
         match survey {
             Survey::Incomplete => Ok(Used::Stop(0)),
@@ -167,6 +172,9 @@ impl Session {
         cx: &mut Context<'_>,
         now: Mono,
     ) -> Result<Used, Ended> {
+        if matches!(self.held, Held::Fresh(..)) && self.begins_anew(bytes) {
+            return Ok(Used::Bytes(0));
+        }
         let mut out = Gather::new(bytes, mixed);
         self.explain_stay();
         self.renew_settings(bytes);

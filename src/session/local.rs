@@ -25,6 +25,14 @@ impl Session {
         now: Mono,
     ) -> Result<Used, Ended> {
         let used = match local {
+            Local::Begin(size, begin) => {
+                self.begin_held(begin, bytes.get(..size).unwrap_or_default(), now);
+                size
+            }
+            Local::End(size, end) => {
+                self.end_held(end, now);
+                size
+            }
             Local::EmptyQuery(size) => {
                 self.names.forget_unnamed();
                 self.say(|out| {

@@ -27,6 +27,7 @@ pub mod connect;
 pub mod directory;
 mod fitting;
 pub mod forecast;
+mod held;
 pub mod hub;
 mod inquiry;
 mod intake;
@@ -81,6 +82,7 @@ use crate::server::settings::Settings;
 use crate::sql::Tables;
 use backend::Policy;
 use clients::Client;
+use held::Held;
 use inquiry::Inquiry;
 use link::Link;
 use listening::Listening;
@@ -130,6 +132,7 @@ pub(crate) struct Session {
     patience: Patience,
     detour: Detour,
     hold: Hold,
+    held: Held,
     /// What is known of the first message that the next server will get.
     surveyed: Surveyed,
     phase: Phase,
@@ -319,6 +322,7 @@ impl Session {
             patience: Patience::Left,
             detour: Detour::None,
             hold: Hold::Nothing,
+            held: Held::None,
             surveyed: Surveyed::Nothing,
             phase: Phase::Detached,
         }

@@ -6,7 +6,7 @@ use std::task::Context;
 
 use crate::clock::Mono;
 use crate::protocol::error_response::Severity;
-use crate::protocol::{FrontendTag, TransactionStatus, backend, frame};
+use crate::protocol::{FrontendTag, backend, frame};
 use crate::session::acquire::Moved;
 use crate::session::clients::{Activity, Summons};
 use crate::session::intake::Used;
@@ -20,7 +20,8 @@ impl Session {
         match self.client.summons.replace(Summons::None) {
             Summons::None => Ok(Moved::No),
             Summons::Stop => match (self.worker.stopping.get(), &self.phase) {
-                (Stopping::Now, _) | (_, Phase::Detached) => {
+                (Stopping::Now, _) => Err(self.dismiss(&Trouble::Shutdown, cx)),
+                (_, Phase::Detached) if !self.held.is_open() => {
                     Err(self.dismiss(&Trouble::Shutdown, cx))
                 }
                 (_, Phase::Attached(attached))
@@ -99,6 +100,9 @@ impl Session {
                     (None, _) => Trouble::QueryTimeout(limits.query_timeout.unwrap_or_default()),
                 }
             }
+            (Phase::Detached, Activity::IdleInTransaction) => {
+                Trouble::IdleTransactionTimeout(limits.idle_transaction_timeout.unwrap_or_default())
+            }
             (Phase::Detached, _) => {
                 Trouble::ClientIdleTimeout(limits.client_idle_timeout.unwrap_or_default())
             }
@@ -126,6 +130,7 @@ impl Session {
         cx: &mut Context<'_>,
     ) -> Result<(), Ended> {
         self.say(|out| trouble.encode(Severity::Error, out));
+        self.held.fail();
         self.skip = Skip::Batch;
         self.detour = Detour::None;
         self.arrived = Mono::ZERO;
@@ -150,7 +155,8 @@ impl Session {
                 return Ok(Used::Bytes(0));
             }
             FrontendTag::SYNC | FrontendTag::QUERY | FrontendTag::FUNCTION_CALL => {
-                self.say(|out| backend::ready_for_query(out, TransactionStatus::Idle));
+                let status = self.held.status();
+                self.say(|out| backend::ready_for_query(out, status));
                 self.push_to_client(cx)?;
             }
             _ => {

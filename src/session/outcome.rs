@@ -48,6 +48,7 @@ impl Session {
             inquiry: &mut attached.inquiry,
             traffic,
             from: attached.side,
+            held: self.held,
             seen: replies::Seen::default(),
         };
         let taken = replies.take(bytes, &mut out);
@@ -65,6 +66,9 @@ impl Session {
             return Ok(Moved::Yes);
         }
         let Phase::Attached(attached) = &mut self.phase else { return Ok(Moved::No) };
+        if seen.error.is_some() {
+            self.held.fail();
+        }
         if seen.ready > 0 {
             if attached.wrote != Wrote::No && attached.side.is_primary() {
                 let at = self.parameters.commits().visible_at(self.worker.now());
@@ -199,7 +203,7 @@ impl Session {
         if took >= self.policy.slow_statement {
             slow::log(&self.client, (&attached.lease, attached.node), took);
         }
-        if self.terms.monotonic == Monotonic::On
+        if (self.terms.monotonic == Monotonic::On || self.held.is_open())
             && let Some(node) = self.client.backend.cluster.node(attached.node)
         {
             let (at, epoch) = (self.worker.now(), node.epoch());
@@ -253,6 +257,7 @@ impl Session {
     fn replay(&mut self, elsewhere: Detour, now: Mono) {
         // Its answer is still on its way: not worth waiting for.
         let Some(record) = self.drop_server(now) else { return };
+        self.held.take_back();
         self.detour = elsewhere;
         self.take_back(record);
     }
@@ -298,9 +303,11 @@ impl Session {
     /// Ends a read whose replica has gone with an error that applications know to run again.
     fn fail_read(&mut self, now: Mono) {
         self.drop_server(now);
+        self.held.fail();
+        let status = self.held.status();
         self.say(|out| {
             Trouble::ReplicaLost.encode(Severity::Error, out);
-            backend::ready_for_query(out, TransactionStatus::Idle);
+            backend::ready_for_query(out, status);
         });
         self.become_idle(now);
     }

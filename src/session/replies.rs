@@ -7,6 +7,7 @@ use crate::protocol::{
 use crate::server::settings::same;
 use crate::session::blame::{Blame, End, ServerError, blame};
 use crate::session::books::Books;
+use crate::session::held::Held;
 use crate::session::hub::listener::channel;
 use crate::session::inquiry::Inquiry;
 use crate::session::link::Link;
@@ -36,6 +37,8 @@ pub(super) struct Replies<'a> {
     /// The server's node: of a replica's farewell the client is told nothing, nor of a primary's that has answered
     /// everything.
     pub(super) from: Side,
+    /// Of a transaction that is held back its server knows nothing.
+    pub(super) held: Held,
     /// What has been seen, for the session to act upon.
     pub(super) seen: Seen,
 }
@@ -115,7 +118,17 @@ impl Replies<'_> {
                 // What is due before the first answer. Not sooner: if that is an error, the batch may run again.
                 self.drain(out);
             }
-            let shown = self.message(tag, body, out)?;
+            let mut shown = self.message(tag, body, out)?;
+            if tag == BackendTag::READY_FOR_QUERY
+                && shown == OnBackend::Forward
+                && self.held.is_open()
+            {
+                if self.seen.error.is_some() {
+                    self.held.fail();
+                }
+                backend::ready_for_query(out.insert(), self.held.status());
+                shown = OnBackend::Swallow;
+            }
             if shown == OnBackend::Forward {
                 out.pass(position, position + available);
             }

@@ -87,7 +87,7 @@ impl Session {
     }
 
     /// The access mode that a transaction of this session gets if it names none, as far as the session has a say.
-    fn access(&self) -> Access {
+    pub(super) fn access(&self) -> Access {
         let value = self.wanted("default_transaction_read_only");
         match value.as_deref().and_then(ours::value::switch) {
             Some("on") => Access::ReadOnly,
@@ -97,7 +97,7 @@ impl Session {
 
     /// What the session has set a parameter to.
     #[inline]
-    fn wanted(&self, name: &str) -> Option<String> {
+    pub(super) fn wanted(&self, name: &str) -> Option<String> {
         let wanted = self.parameters.wanted();
         if wanted.is_empty() {
             return None;

@@ -10,7 +10,8 @@ use crate::session::names::Names;
 use crate::session::naming::meant;
 use crate::session::ours::{Asks, asks};
 use crate::session::worker::Worker;
-use crate::sql::{Access, Class, Effects, LiveCatalog, Tables, Verdict, Why};
+use crate::sql::transactions;
+use crate::sql::{Access, Begin, Class, Effects, LiveCatalog, Tables, Verdict, Why};
 
 /// A batch that is not complete after this many bytes is routed as it stands, to the primary.
 const HOLD_LIMIT: usize = 32 * 1024;
@@ -28,6 +29,14 @@ pub(super) enum Survey {
     Batch(Batch, Surveyed),
     /// The client leaves.
     Terminate,
+}
+
+impl Survey {
+    /// Whether it is a batch that begins a transaction and does nothing else.
+    #[inline]
+    pub(super) fn begins_transaction(&self) -> bool {
+        matches!(self, Self::Batch(batch, _) if matches!(batch.class, Class::Begin(_)))
+    }
 }
 
 /// What a survey has found out about the first message of a batch, so that it need not be found out again when the
@@ -54,6 +63,10 @@ pub(super) struct Knowledge<'a> {
 /// What can be answered without a server.
 #[derive(Debug)]
 pub(super) enum Local {
+    /// A Query of this many bytes that begins a transaction which no server need know of yet.
+    Begin(usize, Begin),
+    /// A Query of this many bytes that ends one.
+    End(usize, transactions::End),
     /// A Query without a statement, of this many bytes.
     EmptyQuery(usize),
     /// A Query about our parameters, of this many bytes; it may yet need a server.
@@ -323,7 +336,6 @@ fn join_named(batch: &mut Batch, names: &Names, name: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sql::Begin;
 
     #[test]
     fn a_batch_is_as_strong_as_its_strongest_statement() {

@@ -214,6 +214,6 @@ impl Session {
 
     /// What the session has read last, if it must not see less.
     pub(super) fn seen(&self) -> Option<Seen> {
-        self.seen.filter(|_| self.terms.monotonic == Monotonic::On)
+        self.seen.filter(|_| self.terms.monotonic == Monotonic::On || self.held.is_open())
     }
 }

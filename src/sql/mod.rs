@@ -38,6 +38,7 @@ mod scan;
 pub mod settings;
 mod stencil;
 mod tables;
+pub mod transactions;
 mod translate;
 mod utility;
 mod verdict;

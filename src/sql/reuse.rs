@@ -32,7 +32,8 @@ fn begins_plannable(first: &Token<'_>) -> bool {
         || first.is(b"(")
 }
 
-fn may_be_a_moment(token: &Token<'_>) -> bool {
+/// Whether a literal may stand for the present moment.
+pub(super) fn may_be_a_moment(token: &Token<'_>) -> bool {
     match token.kind {
         Kind::String | Kind::NationalString | Kind::DollarString => holds_moment(token.text),
         // What an escape may spell is not worth finding out.

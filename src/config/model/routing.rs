@@ -11,6 +11,10 @@ section! {
         /// Where statements go that may go to a replica: "auto" (as the rules say), "primary", or "replica" (to a replica
         /// also where the doubt is only about functions and tables that pgLagoon does not know).
         route: Way, Keyword, Way::Auto, Reload;
+        /// Whether a BEGIN is held back, and the reads of its READ COMMITTED transaction run on replicas, until something
+        /// else comes: that begins the transaction on the primary, where the rest of it runs. For applications whose
+        /// default_transaction_isolation is "read committed".
+        read_only_until_write: UntilWrite, Switch, UntilWrite::Off, Reload;
         /// Whether reads go to replicas. With false every statement runs on the primary.
         read_write_split: Split, Switch, Split::On, Reload;
         /// How far behind the primary a replica may be to answer reads.
@@ -95,6 +99,8 @@ section! {
         consistency: Option<Consistency>, Inherited<Keyword>, None, Reload;
         /// As `routing.monotonic`.
         monotonic: Option<Monotonic>, Inherited<Switch>, None, Reload;
+        /// As `routing.read_only_until_write`.
+        read_only_until_write: Option<UntilWrite>, Inherited<Switch>, None, Reload;
     }
 }
 
@@ -106,8 +112,21 @@ impl UserRouting {
             route: self.route.unwrap_or(database.route),
             consistency: self.consistency.unwrap_or(database.consistency),
             monotonic: self.monotonic.unwrap_or(database.monotonic),
+            read_only_until_write: self
+                .read_only_until_write
+                .unwrap_or(database.read_only_until_write),
             ..database.clone()
         }
+    }
+}
+
+keywords! {
+    /// Whether a BEGIN is held back until its transaction writes.
+    UntilWrite {
+        /// It is.
+        On = "true",
+        /// It is not.
+        Off = "false",
     }
 }
 
