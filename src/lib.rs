@@ -39,10 +39,11 @@
 //!
 //! # Threads
 //!
-//! Each worker thread has a current-thread runtime, on which its clients live for good; an acceptor on the control
-//! thread gives each new socket to the worker with the fewest. Monitors, janitor and HTTP run on the control thread
-//! too, so that they never delay a statement. A pool is shared by all workers; an idle server remembers the worker
-//! whose runtime knows its socket, and is moved (two system calls) only if a client of another worker needs it.
+//! Each worker thread has a [`reactor`] of its own, on which its clients live for good; an acceptor on the control
+//! thread gives each new socket to the worker with the fewest. Monitors, janitor and HTTP run on the control thread,
+//! in tokio, so that they never delay a statement; it also keeps the workers' timers and connects their servers. A pool is
+//! shared by all workers; an idle server remembers the worker whose reactor watches its socket, and is moved (two
+//! system calls) only if a client of another worker needs it.
 //!
 //! # Scale
 //!
@@ -118,7 +119,7 @@
 //! | 3 | [`pool`] (who gets which server), [`route`] (facts in, target out) |
 //! | 2 | [`server`] (one connection), [`cluster`] (nodes: role, freshness) |
 //! | 1 | [`net`] (sockets, TLS, buffers), [`auth`] (password methods, both sides) |
-//! | 0 | [`protocol`] (the wire), [`sql`] (what a statement is), [`config`], [`telemetry`], [`clock`] |
+//! | 0 | [`protocol`] (the wire), [`sql`] (what a statement is), [`config`], [`telemetry`], [`reactor`] (a worker's loop), [`clock`] |
 //!
 //! # Where do I change ...
 //!
@@ -157,22 +158,25 @@
 //! * **Snapshots keep hashes, not names,** 32 bytes for each name: with and without its schema.
 //! * **Tables are sets of 64 slots:** one word in each verdict, and 64 instants per database are all that `table`
 //!   consistency needs. Two tables may share a slot, which only makes a read wait that need not.
-//! * **A local runtime per worker, not a `LocalSet`:** one scheduler less. Instructions in user space per `pgbench -S`
-//!   transaction went from about 10,500 to 7,900 with this, settings by version instead of 14 loads of an atomic
-//!   pointer, and no zeroing of read buffers (`perf stat -e instructions:u`, 32 clients, 20 servers, one worker).
-//! * **A socket is asked whether anything has arrived before it is polled** ([`net::Watch`]): one load while the task
-//!   watches it already, instead of a lock and a comparison of wakers. A waker per socket that tells which one fired would
-//!   save no more than that load. 9.8k to 9.3k instructions (measured as above, this and the next two).
+//! * **A reactor of our own on the workers, tokio for everything else.** DESIGN has one tokio runtime per core. Of the cycles
+//!   of a short read in user space that took a quarter: an event and a task that waits again cost about twenty atomic
+//!   read-modify-writes, twice per transaction. With [`reactor`] (a few hundred lines over mio: sockets know the number of the
+//!   task that waits for them, nothing leaves the thread), the canceler asked for only by a cancel, and nodes' load
+//!   counted by worker: 7.7k to 6.5k instructions in user space, with a profile (below) 6.4k to 5.4k, and 4.0k to 3.7k cycles
+//!   (`pgbench -S`, 32 clients, 20 servers, one worker). An epoll within tokio's would cost more in the kernel than it saves.
+//! * **A release is built with a profile** (`make release`: what a short run in front of PostgreSQL has shown the
+//!   compiler): 7.7k to 6.4k instructions and 5.9k to 4.0k cycles in user space for a simple read, 10.6k to 8.4k and 7.3k to
+//!   4.5k for the extended protocol, where so much of the time goes into fetching code.
 //! * **Texts that differ in plain literals are compared, not lexed** (`sql::stencil`): 170 instructions instead of 1,500
 //!   for a `pgbench -S` statement; 9.3k to 7.6k, with strings read to their end by words.
 //! * **What a pass needs is put together once per pass, not per frame;** a pool's rare effects are boxed. 10.6k to 9.7k
 //!   with the extended protocol.
-//! * **Where the rest goes** (exact, under callgrind, of 7.5k): tokio's tasks, wakers and driver 1.2k, pool 0.6k, clock
-//!   0.25k, system calls' entry 0.3k; the session's own code is flat. The kernel takes 29.6k (PgBouncer 1.18: 31k, and 3.8k in
-//!   user space): 81 % of it the two sends, as loopback TCP delivers to the receiver and wakes it on the sender's account,
-//!   9 % the two receives, 3 % `epoll_wait`. So the kernel's part alone is 0.85 of all that PgBouncer takes, and no saving in
-//!   user space gets below. BBR as the system's congestion control is 3 % of the kernel's part: the operator's choice, left
-//!   alone.
+//! * **Where the rest goes** (cycles in user space): the way back from system calls 22 %, the pool's lock (three times for a
+//!   client that has waited) 11 %, the reactor 8 %, the clock 4 %; the session's own code is flat. The kernel takes 28.5k
+//!   instructions (PgBouncer 29.7k, and 3.9k in user space): 81 % of it the two sends, as loopback TCP delivers to the
+//!   receiver and wakes it on the sender's account, 9 % the two receives, 3 % `epoll_wait`. So the kernel's part alone is
+//!   0.85 of all that PgBouncer takes, and no saving in user space gets below. BBR as the system's congestion control is
+//!   3 % of the kernel's part: the operator's choice, left alone.
 //! * **A server on the same machine is best reached by its Unix socket** (`host=/directory` in its URL): 20 to 24 % fewer kernel
 //!   instructions per `pgbench -S` transaction (30.8k to 23.8k simple, 30.6k to 24.6k prepared, clients by TCP in both;
 //!   `perf stat`, 16 clients), the same in user space. It is the operator's choice, since only the URL can say so.
@@ -272,6 +276,7 @@
 //!   libclang and minutes of compiling C in every fresh clone.
 
 pub mod clock;
+pub mod reactor;
 
 pub mod config;
 pub mod protocol;

@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 
 /// The modules from the bottom to the top. A module may use those of lower layers, never one beside it.
 const LAYERS: &[&[&str]] = &[
-    &["protocol", "sql", "config", "telemetry"],
+    &["protocol", "sql", "config", "telemetry", "reactor"],
     &["net", "auth"],
     &["server", "cluster"],
     &["pool", "route"],
@@ -26,6 +26,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("deadpool_postgres", &["cluster"]),
     ("metrics", &["telemetry"]),
     ("metrics_exporter_prometheus", &["telemetry"]),
+    ("mio", &["reactor"]),
     ("serde", &["config"]),
     ("serde_json", &["http", "admin", "demo"]),
     ("sqlparser", &["sql"]),

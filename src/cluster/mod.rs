@@ -13,6 +13,7 @@ mod election;
 pub mod freshness;
 pub mod health;
 mod leadership;
+mod load;
 mod lsn;
 pub mod monitor;
 mod node;
@@ -179,20 +180,6 @@ impl Cluster {
     /// What routing may look at. Costs nothing.
     pub fn view(&self) -> View<'_> {
         View { cluster: self }
-    }
-
-    /// A session starts to use a server of `node`.
-    pub fn begin(&self, node: NodeId) {
-        if let Some(node) = self.node(node) {
-            node.begin();
-        }
-    }
-
-    /// A session has released its server of `node`.
-    pub fn end(&self, node: NodeId) {
-        if let Some(node) = self.node(node) {
-            node.end();
-        }
     }
 
     /// Tells the monitor that a read wanted a replica at `now`. To be called with every such read.

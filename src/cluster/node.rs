@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use super::health::State;
 use crate::clock::Mono;
+use crate::telemetry::counter::Gauge;
 
 /// A node of one cluster; the one that is configured as primary is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,7 +95,8 @@ pub struct Node {
     weight: u32,
     fresh_as_of: AtomicU64,
     usable: AtomicU8,
-    in_flight: AtomicU32,
+    /// Sessions that have a server of the node, by worker.
+    in_flight: Box<[Gauge]>,
     epoch: AtomicU32,
     /// Its zone, empty if it has none.
     zone: Box<str>,
@@ -119,7 +121,7 @@ impl Node {
             weight,
             fresh_as_of: AtomicU64::new(0),
             usable: AtomicU8::new(Usable::Unknown as u8),
-            in_flight: AtomicU32::new(0),
+            in_flight: Box::new([Gauge::default()]),
             epoch: AtomicU32::new(0),
             zone: Box::default(),
             near: AtomicBool::new(true),
@@ -128,6 +130,13 @@ impl Node {
             poll_now: Notify::new(),
             doubted: Notify::new(),
         }
+    }
+
+    /// The same node, used by so many workers.
+    #[must_use]
+    pub(super) fn with_workers(self, count: usize) -> Self {
+        let in_flight = (0..count.max(1)).map(|_| Gauge::default()).collect();
+        Self { in_flight, ..self }
     }
 
     /// The same node in a zone.
@@ -178,7 +187,8 @@ impl Node {
 
     /// How many sessions use one of its servers now.
     pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
+        let sum = self.in_flight.iter().fold(0, |sum: u64, lane| sum.wrapping_add(lane.get()));
+        u32::try_from(sum).unwrap_or(0)
     }
 
     /// Changes whenever the node may have gone back in time: a standby that crashed may show less than before.
@@ -243,14 +253,15 @@ impl Node {
         self.fresh_as_of.store(fresh_as_of.0, Ordering::Release);
     }
 
-    pub(super) fn begin(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn begin(&self, worker: usize) {
+        if let Some(lane) = self.in_flight.get(worker) {
+            lane.up();
+        }
     }
 
-    pub(super) fn end(&self) {
-        // Saturating, so that one `end` too many cannot make the node look busy for ever.
-        let less = |busy: u32| busy.checked_sub(1);
-        let before = self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-        debug_assert!(before.is_ok(), "every end follows a begin");
+    pub(super) fn end(&self, worker: usize) {
+        if let Some(lane) = self.in_flight.get(worker) {
+            lane.down();
+        }
     }
 }

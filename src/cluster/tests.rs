@@ -59,12 +59,12 @@ fn a_poll_is_published_to_every_view() {
 #[test]
 fn the_end_of_a_use_follows_its_beginning() {
     let cluster = two_replicas();
-    cluster.begin(NodeId(2));
-    cluster.begin(NodeId(2));
-    cluster.end(NodeId(2));
+    cluster.begin(NodeId(2), 0);
+    cluster.begin(NodeId(2), 0);
+    cluster.end(NodeId(2), 0);
     let busy: Vec<_> = cluster.nodes().iter().map(Node::in_flight).collect();
     assert_eq!(busy, [0, 0, 1]);
-    cluster.begin(NodeId(9));
+    cluster.begin(NodeId(9), 0);
 }
 
 #[test]

@@ -7,5 +7,5 @@ pub mod stream;
 pub mod tls;
 
 pub use driven::Driven;
-pub use socket::Socket;
-pub use stream::{Liveness, Stream, Watch};
+pub use socket::{Plain, Socket};
+pub use stream::{Liveness, Stream};

@@ -1,119 +1,129 @@
-//! A socket without TLS, as tokio knows it.
+//! A socket without TLS, as a worker's reactor or tokio knows it.
 
-use std::io::{self, Read};
-use std::net::SocketAddr;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream as StdUnixStream;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+
+use crate::reactor::{Home, Source};
 
 /// A socket without TLS.
 #[derive(Debug)]
 pub enum Socket {
-    /// TCP.
+    /// One that a worker's reactor watches: those of sessions.
+    Near(Source<Plain>),
+    /// TCP, with tokio: what the control thread uses, and what has just been connected.
     Tcp(TcpStream),
-    /// A Unix-domain socket.
+    /// A Unix-domain socket, with tokio.
     Unix(UnixStream),
-    /// Lost while it was moved from one runtime to another.
+    /// Lost while it was moved from one thread to another.
     Lost,
 }
 
+/// A connected, non-blocking socket that nobody watches yet.
+#[derive(Debug)]
+pub enum Plain {
+    /// TCP.
+    Tcp(std::net::TcpStream),
+    /// A Unix-domain socket.
+    Unix(StdUnixStream),
+}
+
 impl Socket {
+    /// Has `plain` watched by a reactor. To be called on its thread.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    pub fn near(plain: Plain, home: &Arc<Home>) -> io::Result<Self> {
+        Source::register(plain, home).map(Self::Near)
+    }
+
     /// Sets what every relayed TCP connection needs: no Nagle delay, and keepalive probes after `keepalive`.
     ///
     /// # Errors
     ///
     /// What the operating system says.
     pub fn tune(&self, keepalive: Duration) -> io::Result<()> {
-        if let Self::Tcp(stream) = self {
-            stream.set_nodelay(true)?;
-            let probes = TcpKeepalive::new().with_time(keepalive).with_interval(keepalive / 4);
-            SockRef::from(stream).set_tcp_keepalive(&probes)?;
-        }
-        Ok(())
+        let socket = match self {
+            Self::Near(source) => match source.get() {
+                Plain::Tcp(stream) => SockRef::from(stream),
+                Plain::Unix(_) => return Ok(()),
+            },
+            Self::Tcp(stream) => SockRef::from(stream),
+            Self::Unix(_) | Self::Lost => return Ok(()),
+        };
+        socket.set_tcp_nodelay(true)?;
+        let probes = TcpKeepalive::new().with_time(keepalive).with_interval(keepalive / 4);
+        socket.set_tcp_keepalive(&probes)
     }
 
     /// The peer's address; `None` for a Unix-domain socket.
     pub fn peer(&self) -> Option<SocketAddr> {
         match self {
+            Self::Near(source) => match source.get() {
+                Plain::Tcp(stream) => stream.peer_addr().ok(),
+                Plain::Unix(_) => None,
+            },
             Self::Tcp(stream) => stream.peer_addr().ok(),
             Self::Unix(_) | Self::Lost => None,
         }
     }
 
-    /// Moves the socket to the runtime that the caller runs on: two `epoll_ctl` calls.
+    /// Whether it is a Unix-domain socket.
+    pub const fn is_unix(&self) -> bool {
+        match self {
+            Self::Near(source) => matches!(source.get(), Plain::Unix(_)),
+            Self::Unix(_) => true,
+            Self::Tcp(_) | Self::Lost => false,
+        }
+    }
+
+    /// Moves the socket to the reactor of the calling thread: two `epoll_ctl` calls.
     ///
     /// # Errors
     ///
     /// What the operating system says; the socket is [`Socket::Lost`] then.
-    pub fn rehome(&mut self) -> io::Result<()> {
+    pub fn rehome(&mut self, home: &Arc<Home>) -> io::Result<()> {
         *self = match std::mem::replace(self, Self::Lost) {
-            Self::Tcp(stream) => Self::Tcp(TcpStream::from_std(stream.into_std()?)?),
-            Self::Unix(stream) => Self::Unix(UnixStream::from_std(stream.into_std()?)?),
+            Self::Near(source) => Self::Near(source.move_to(home)?),
+            Self::Tcp(stream) => Self::near(Plain::Tcp(stream.into_std()?), home)?,
+            Self::Unix(stream) => Self::near(Plain::Unix(stream.into_std()?), home)?,
             Self::Lost => Self::Lost,
         };
         Ok(())
     }
 
-    /// Whether the runtime has seen nothing on this socket since it was last read dry. No system call.
+    /// Whether nothing has been seen to arrive since the socket was last read dry. No system call.
     #[inline]
     pub(super) fn is_quiet(&self) -> bool {
-        let seen = || Ok(());
-        let looked = match self {
-            Self::Tcp(stream) => stream.try_io(Interest::READABLE, seen),
-            Self::Unix(stream) => stream.try_io(Interest::READABLE, seen),
-            Self::Lost => return false,
-        };
-        looked.is_err()
+        matches!(self, Self::Near(source) if source.is_quiet())
     }
 
-    /// Reads what is there. No system call is made if the runtime has seen nothing arrive.
-    #[inline]
-    pub(super) fn try_read(&self, buf: &mut [u8]) -> Glance {
-        let mut glance = Glance::Nothing;
-        let mut read = |socket: &socket2::Socket| -> io::Result<()> {
-            glance = look(socket, buf);
-            match &glance {
-                Glance::Read(Ok(count)) if *count == 0 || *count == buf.len() => Ok(()),
-                Glance::Read(Err(_)) => Ok(()),
-                // This tells the runtime to forget that the socket was readable.
-                _ => Err(io::ErrorKind::WouldBlock.into()),
-            }
-        };
-        // Whatever there is to say stands in `glance`.
-        let _ = match self {
-            Self::Tcp(stream) => stream.try_io(Interest::READABLE, || read(&SockRef::from(stream))),
-            Self::Unix(stream) => {
-                stream.try_io(Interest::READABLE, || read(&SockRef::from(stream)))
-            }
-            Self::Lost => return Glance::Read(Err(lost())),
-        };
-        glance
-    }
-
-    /// Has the task woken when there is something to read. Ready if there is already.
-    pub(super) fn poll_watch(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Waits until there is something to read, and shows its first bytes without taking them.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is taken.
+    pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.poll_read_ready(cx),
-            Self::Unix(stream) => stream.poll_read_ready(cx),
-            Self::Lost => Poll::Ready(Err(lost())),
-        }
-    }
-
-    /// Writes some of `buf`; `None` if there is no room.
-    #[inline]
-    pub(super) fn try_write(&self, buf: &[u8]) -> Option<io::Result<usize>> {
-        let written = match self {
-            Self::Tcp(stream) => stream.try_write(buf),
-            Self::Unix(stream) => stream.try_write(buf),
-            Self::Lost => Err(lost()),
-        };
-        match written {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            written => Some(written),
+            Self::Near(source) => {
+                std::future::poll_fn(|_| try_read(source, |plain| plain.peek(buf))).await
+            }
+            Self::Tcp(stream) => stream.peek(buf).await,
+            Self::Unix(_) | Self::Lost => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -121,11 +131,97 @@ impl Socket {
     pub(super) fn peeks_empty(&self) -> bool {
         let mut byte = [std::mem::MaybeUninit::uninit()];
         let peeked = match self {
+            Self::Near(source) => match source.get() {
+                Plain::Tcp(stream) => SockRef::from(stream).peek(&mut byte),
+                Plain::Unix(stream) => SockRef::from(stream).peek(&mut byte),
+            },
             Self::Tcp(stream) => SockRef::from(stream).peek(&mut byte),
             Self::Unix(stream) => SockRef::from(stream).peek(&mut byte),
             Self::Lost => return false,
         };
         matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+/// Reads by `read`, which is not called before there may be something; else the task that runs waits for that.
+#[inline]
+pub(super) fn try_read(
+    source: &Source<Plain>,
+    read: impl FnOnce(&Plain) -> io::Result<usize>,
+) -> Poll<io::Result<usize>> {
+    if !source.is_quiet() {
+        match read(source.get()) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => source.note_dry(),
+            result => return Poll::Ready(result),
+        }
+    }
+    source.watch_read();
+    Poll::Pending
+}
+
+/// Reads into `buf`. If that is not filled the socket is dry: the next read costs no system call before an event.
+#[inline]
+pub(super) fn read_near(source: &Source<Plain>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    let polled = try_read(source, |plain| plain.read(buf));
+    if matches!(polled, Poll::Ready(Ok(count)) if count < buf.len()) {
+        source.note_dry();
+    }
+    polled
+}
+
+/// Writes some of `buf`; if there is no room the task that runs waits for that.
+#[inline]
+pub(super) fn write_near(source: &Source<Plain>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    if !source.is_full() {
+        match source.get().write(buf) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => source.note_full(),
+            result => return Poll::Ready(result),
+        }
+    }
+    source.watch_write();
+    Poll::Pending
+}
+
+// === impl Plain ===
+
+impl Plain {
+    #[inline]
+    fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => (&*stream).read(buf),
+            Self::Unix(stream) => (&*stream).read(buf),
+        }
+    }
+
+    #[inline]
+    fn write(&self, buf: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => (&*stream).write(buf),
+            Self::Unix(stream) => (&*stream).write(buf),
+        }
+    }
+
+    fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.peek(buf),
+            Self::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    fn shut_down(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+}
+
+impl AsRawFd for Plain {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            Self::Tcp(stream) => stream.as_raw_fd(),
+            Self::Unix(stream) => stream.as_raw_fd(),
+        }
     }
 }
 
@@ -138,6 +234,9 @@ impl AsyncRead for Socket {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
+            Self::Near(source) => {
+                read_near(source, buf.initialize_unfilled()).map_ok(|count| buf.advance(count))
+            }
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Lost => Poll::Ready(Err(lost())),
@@ -152,6 +251,7 @@ impl AsyncWrite for Socket {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
+            Self::Near(source) => write_near(source, buf),
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Lost => Poll::Ready(Err(lost())),
@@ -164,6 +264,7 @@ impl AsyncWrite for Socket {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
+            Self::Near(source) => Poll::Ready(source.get().shut_down()),
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Lost => Poll::Ready(Ok(())),
@@ -171,23 +272,6 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// What a look at a socket has found.
-#[derive(Debug)]
-pub(super) enum Glance {
-    /// There is nothing to read.
-    Nothing,
-    /// This.
-    Read(io::Result<usize>),
-}
-
-#[inline]
-fn look(mut socket: &socket2::Socket, buf: &mut [u8]) -> Glance {
-    match socket.read(buf) {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Glance::Nothing,
-        result => Glance::Read(result),
-    }
-}
-
 fn lost() -> io::Error {
-    io::Error::new(io::ErrorKind::NotConnected, "the socket was lost between two runtimes")
+    io::Error::new(io::ErrorKind::NotConnected, "the socket was lost between two threads")
 }

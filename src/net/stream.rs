@@ -2,29 +2,18 @@
 //!
 //! Reads and writes are poll functions over slices, because the relay polls both of its sockets within one
 //! task. A read always asks for more than is likely to be there: a short read shows that the socket is drained, and
-//! the next costs no system call. Whether there is anything to read or room to write is looked at first, which is one
-//! load; only if there is not is the task entered with the runtime, and only once ([`Watch`]).
+//! the next costs no system call before something has arrived.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::task::coop;
 
-use super::socket::{Glance, Socket};
+use crate::reactor::Home;
 
-/// Whether the task that reads a stream is going to be woken when there is something to read.
-///
-/// It belongs to one task: whoever takes a stream over starts with [`Watch::Off`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Watch {
-    /// It must ask for that first.
-    #[default]
-    Off,
-    /// It has asked, and nothing has been read since. If it has been woken meanwhile a read finds out why.
-    On,
-}
+use super::socket::{Socket, read_near, write_near};
 
 /// A socket as the relay sees it.
 #[derive(Debug)]
@@ -46,6 +35,9 @@ impl Stream {
     /// end, as in PostgreSQL: the protocol has its own.
     #[inline]
     pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        if let Self::Plain(Socket::Near(source)) = self {
+            return read_near(source, buf);
+        }
         let mut read = ReadBuf::new(buf);
         let polled = match self {
             Self::Plain(socket) => Pin::new(socket).poll_read(cx, &mut read),
@@ -62,52 +54,6 @@ impl Stream {
         }
     }
 
-    /// Reads as [`Stream::poll_read`] does, for a task that keeps `watch` for this stream: as long as it watches, a
-    /// read that finds nothing costs one load.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Stream::poll_read`].
-    #[inline]
-    pub fn poll_read_watched(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-        watch: &mut Watch,
-    ) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Plain(socket) if *watch == Watch::On && socket.is_quiet() => Poll::Pending,
-            Self::Plain(socket) => Self::read_or_watch(socket, cx, buf, watch),
-            Self::TlsFromClient(_) | Self::TlsToServer(_) => self.poll_read(cx, buf),
-        }
-    }
-
-    fn read_or_watch(
-        socket: &Socket,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-        watch: &mut Watch,
-    ) -> Poll<io::Result<usize>> {
-        *watch = Watch::Off;
-        loop {
-            // Nobody watches, or no more: something has arrived since.
-            if let Glance::Read(result) = socket.try_read(buf) {
-                return Poll::Ready(result);
-            }
-            match socket.poll_watch(cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    // A task that has used up its budget is woken to try again, and watches nothing.
-                    if coop::has_budget_remaining() {
-                        *watch = Watch::On;
-                    }
-                    return Poll::Pending;
-                }
-            }
-        }
-    }
-
     /// Writes some of `buf`. With TLS the bytes may wait within: see [`Stream::poll_flush`].
     ///
     /// # Errors
@@ -116,10 +62,8 @@ impl Stream {
     #[inline]
     pub fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self {
-            Self::Plain(socket) => match socket.try_write(buf) {
-                Some(written) => Poll::Ready(written),
-                None => Pin::new(socket).poll_write(cx, buf),
-            },
+            Self::Plain(Socket::Near(source)) => write_near(source, buf),
+            Self::Plain(socket) => Pin::new(socket).poll_write(cx, buf),
             Self::TlsFromClient(tls) => Pin::new(&mut **tls).poll_write(cx, buf),
             Self::TlsToServer(tls) => Pin::new(&mut **tls).poll_write(cx, buf),
         }
@@ -199,22 +143,22 @@ impl Stream {
         !matches!(self, Self::Plain(_))
     }
 
-    /// Moves the socket to the runtime that the caller runs on.
+    /// Moves the socket to the reactor of the calling thread.
     ///
     /// # Errors
     ///
     /// What the operating system says; the stream cannot be used then.
-    pub fn rehome(&mut self) -> io::Result<()> {
+    pub fn rehome(&mut self, home: &Arc<Home>) -> io::Result<()> {
         match self {
-            Self::Plain(socket) => socket.rehome(),
-            Self::TlsFromClient(tls) => tls.get_mut().0.rehome(),
-            Self::TlsToServer(tls) => tls.get_mut().0.rehome(),
+            Self::Plain(socket) => socket.rehome(home),
+            Self::TlsFromClient(tls) => tls.get_mut().0.rehome(home),
+            Self::TlsToServer(tls) => tls.get_mut().0.rehome(home),
         }
     }
 
     /// Whether an idle stream is still as it was left: nothing has arrived, the peer is there.
     ///
-    /// [`Liveness::Cheap`] trusts what the runtime has seen; [`Liveness::Sure`] asks the operating system.
+    /// [`Liveness::Cheap`] trusts what the reactor has seen; [`Liveness::Sure`] asks the operating system.
     pub fn is_alive(&self, liveness: Liveness) -> bool {
         let socket = self.socket();
         match liveness {
@@ -227,11 +171,8 @@ impl Stream {
 /// How hard to look whether an idle stream is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Liveness {
-    /// No system call unless the runtime saw something arrive.
+    /// No system call unless the reactor saw something arrive.
     Cheap,
     /// One `recv`.
     Sure,
 }
-
-#[cfg(test)]
-mod tests;

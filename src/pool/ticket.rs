@@ -16,23 +16,20 @@ use crate::clock::Mono;
 /// goes to the next in the queue. Once it has returned `Ready` it holds nothing.
 #[must_use = "dropping a ticket gives up the place in the queue"]
 pub struct Ticket<C: Pooled> {
-    pool: Arc<Pool<C>>,
-    /// The place, until the outcome has been returned.
+    /// The pool, until the outcome has been returned: a lease takes it over.
+    pool: Option<Arc<Pool<C>>>,
     key: usize,
     since: Mono,
 }
 
-/// The key of a ticket whose outcome has been returned.
-const DONE: usize = usize::MAX;
-
 impl<C: Pooled> Ticket<C> {
     pub(super) const fn new(pool: Arc<Pool<C>>, key: usize, since: Mono) -> Self {
-        Self { pool, key, since }
+        Self { pool: Some(pool), key, since }
     }
 
-    /// The pool that is waited for.
-    pub const fn pool(&self) -> &Arc<Pool<C>> {
-        &self.pool
+    /// The pool that is waited for; `None` once the outcome has been returned.
+    pub const fn pool(&self) -> Option<&Arc<Pool<C>>> {
+        self.pool.as_ref()
     }
 
     /// When the wait began.
@@ -46,18 +43,17 @@ impl<C: Pooled> Future for Ticket<C> {
 
     /// Polled again after `Ready` it answers [`WaitError::Closed`].
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(outcome) = self.pool.poll_place(self.key, cx.waker()) else {
-            return Poll::Pending;
-        };
-        self.key = DONE;
-        Poll::Ready(outcome.map(|held| Lease::new(Arc::clone(&self.pool), held)))
+        let Some(pool) = &self.pool else { return Poll::Ready(Err(WaitError::Closed)) };
+        let Some(outcome) = pool.poll_place(self.key, cx.waker()) else { return Poll::Pending };
+        let Some(pool) = self.pool.take() else { return Poll::Ready(Err(WaitError::Closed)) };
+        Poll::Ready(outcome.map(|held| Lease::new(pool, held)))
     }
 }
 
 impl<C: Pooled> Drop for Ticket<C> {
     fn drop(&mut self) {
-        if self.key != DONE {
-            self.pool.leave(self.key);
+        if let Some(pool) = &self.pool {
+            pool.leave(self.key);
         }
     }
 }

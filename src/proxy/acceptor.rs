@@ -10,7 +10,8 @@ use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::config::ListenAddress;
-use crate::proxy::inbox::{Fresh, Outlet};
+use crate::net::Plain;
+use crate::proxy::inbox::Outlet;
 
 /// How long to wait when the process has no descriptor left: accepting again at once would spin.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -33,11 +34,11 @@ impl Listener {
         }
     }
 
-    async fn accept(&self) -> io::Result<Fresh> {
+    async fn accept(&self) -> io::Result<Plain> {
         match self {
             // Sockets travel to their worker unregistered: it is the worker's runtime that must know them.
-            Self::Tcp(listener) => listener.accept().await?.0.into_std().map(Fresh::Tcp),
-            Self::Unix(listener, _) => listener.accept().await?.0.into_std().map(Fresh::Unix),
+            Self::Tcp(listener) => listener.accept().await?.0.into_std().map(Plain::Tcp),
+            Self::Unix(listener, _) => listener.accept().await?.0.into_std().map(Plain::Unix),
         }
     }
 }

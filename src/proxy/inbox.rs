@@ -1,17 +1,13 @@
 //! How threads reach a worker. None of it is on the way of a statement.
 
-use std::io;
-use std::net::TcpStream as StdTcpStream;
-use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::cluster::Cluster;
-use crate::net::Socket;
+use crate::net::Plain;
 use crate::pool::WorkerId;
 use crate::session::clients::ClientRow;
 use crate::session::connect::Opening;
@@ -22,28 +18,10 @@ use crate::telemetry::WorkerStats;
 /// Messages that may wait for a worker.
 const INBOX: usize = 4096;
 
-/// A socket that belongs to no runtime yet.
-#[derive(Debug)]
-pub(super) enum Fresh {
-    /// TCP.
-    Tcp(StdTcpStream),
-    /// A Unix-domain socket.
-    Unix(StdUnixStream),
-}
-
-impl Fresh {
-    pub(super) fn register(self) -> io::Result<Socket> {
-        Ok(match self {
-            Self::Tcp(stream) => Socket::Tcp(TcpStream::from_std(stream)?),
-            Self::Unix(stream) => Socket::Unix(UnixStream::from_std(stream)?),
-        })
-    }
-}
-
 /// What a worker is told.
 pub(super) enum Message {
     /// A new connection.
-    Accept(Fresh),
+    Accept(Plain),
     /// Somebody wants something cancelled whose client lives here.
     Cancel { process_id: i32, secret: Vec<u8> },
     /// Somebody wants to see the clients.
@@ -160,7 +138,7 @@ impl Outlet {
     }
 
     /// Gives the worker a connection; it is dropped if the worker has gone.
-    pub(super) async fn give(&self, socket: Fresh) {
+    pub(super) async fn give(&self, socket: Plain) {
         self.clients.fetch_add(1, Ordering::Relaxed);
         if self.sender.send(Message::Accept(socket)).await.is_err() {
             self.clients.fetch_sub(1, Ordering::Relaxed);

@@ -1,7 +1,7 @@
 //! Wiring: workers, acceptor, reload, shutdown.
 //!
 //! ```text
-//!   control thread                                   worker threads (one runtime each)
+//!   control thread                                   worker threads (one reactor each)
 //!   acceptor -- the worker with the fewest clients --> receive -> Session | Operator | cancel
 //!   monitors, janitor, HTTP                            sweeper (deadlines)
 //!   stop ------------------------------------------->  drain
@@ -90,9 +90,9 @@ impl Proxy {
         let clock = Clock::start();
         let config = Arc::new(config);
         let mut tasks = JoinSet::new();
-        let mut plan = Plan::new(&config, clock, |_, _| None)?;
-        let doors = endpoints::doors(&config)?;
         let count = worker_count(config.listen.workers);
+        let mut plan = Plan::new(&config, (clock, count), |_, _| None)?;
+        let doors = endpoints::doors(&config)?;
         let (inboxes, receivers) = Inboxes::new(count);
         let inboxes = Arc::new(inboxes);
         let directory = Directory::new(

@@ -51,14 +51,14 @@ impl Plan {
     /// An authority file cannot be used.
     pub(super) fn new(
         config: &Config,
-        clock: Clock,
+        (clock, workers): (Clock, usize),
         kept: impl Fn(&str, &Database) -> Option<Arc<Prepared>>,
     ) -> Result<Self, StartError> {
         let mut plan = Self::default();
         for (name, database) in &config.databases {
             let prepared = match kept(name, database) {
                 Some(prepared) => prepared.renewed(database.clone()),
-                None => plan.prepare(config, clock, (name, database))?,
+                None => plan.prepare(config, (clock, workers), (name, database))?,
             };
             plan.databases.insert(name.clone(), Arc::new(prepared));
         }
@@ -68,10 +68,10 @@ impl Plan {
     fn prepare(
         &mut self,
         config: &Config,
-        clock: Clock,
+        (clock, workers): (Clock, usize),
         (name, database): (&str, &Database),
     ) -> Result<Prepared, StartError> {
-        let cluster = Arc::new(Cluster::new(name, database, clock));
+        let cluster = Arc::new(Cluster::new(name, database, clock).with_workers(workers));
         let endpoints = database
             .nodes()
             .map(|node| endpoints::endpoint(config, node).map(Arc::new))
@@ -112,7 +112,7 @@ impl Proxy {
         let config = Arc::new(config);
         let old = self.directory().config();
         let known: HashMap<_, _> = self.directory().databases().into_iter().collect();
-        let mut plan = Plan::new(&config, self.clock, |name, database| {
+        let mut plan = Plan::new(&config, (self.clock, self.workers.len()), |name, database| {
             let prepared = known.get(name)?;
             let stays = has_same_nodes((&old, &prepared.database), (&config, database));
             stays.then(|| Arc::clone(prepared))

@@ -1,4 +1,4 @@
-//! A worker: a thread with a runtime of its own, on which clients live.
+//! A worker: a thread with a reactor of its own, on which clients live.
 
 use std::io;
 use std::rc::Rc;
@@ -10,9 +10,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 
 use crate::admin;
-use crate::net::Socket;
+use crate::net::{Plain, Socket};
 use crate::proxy::desk::Desk;
-use crate::proxy::inbox::{Fresh, Inbox, Message, Outlet};
+use crate::proxy::inbox::{Inbox, Message, Outlet};
+use crate::reactor::Reactor;
 use crate::session::clients;
 use crate::session::login::{self, Arrived, Operator};
 use crate::session::worker::{Urgency, Worker};
@@ -46,9 +47,10 @@ impl Handle {
             statement_ids: Arc::clone(statement_ids),
             clients: Arc::clone(&clients),
         };
+        let control = tokio::runtime::Handle::current();
         let thread = std::thread::Builder::new()
             .name(format!("worker-{}", inbox.id.0))
-            .spawn(move || resident.live(inbox))?;
+            .spawn(move || resident.live(inbox, &control))?;
         Ok(Self { sender, clients, thread })
     }
 
@@ -77,32 +79,39 @@ struct Resident {
 }
 
 impl Resident {
-    /// The thread's life. A [`tokio::runtime::LocalRuntime`] cannot leave the thread that made it.
-    fn live(self, inbox: Inbox) {
-        let made = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build_local(tokio::runtime::LocalOptions::default());
-        match made {
-            Ok(runtime) => runtime.block_on(self.run(inbox)),
-            Err(error) => tracing::error!(%error, "cannot make a worker's runtime"),
+    /// The thread's life. A reactor cannot leave the thread that made it.
+    fn live(self, inbox: Inbox, control: &tokio::runtime::Handle) {
+        // Timers, names and connecting are tokio's, on the control thread.
+        let _entered = control.enter();
+        match Reactor::new() {
+            Ok(reactor) => {
+                let worker = self.worker(&inbox, &reactor);
+                let swept = Rc::clone(&worker);
+                // When the worker stops, clients have their last message in the socket; what they leave behind has one
+                // period to be cleaned up.
+                reactor.run(self.run(inbox, worker), SWEEP_PERIOD, move || swept.sweep());
+            }
+            Err(error) => tracing::error!(%error, "cannot make a worker's reactor"),
         }
     }
 
-    async fn run(self, inbox: Inbox) {
-        let Inbox { id, mut receiver, stats, .. } = inbox;
+    fn worker(&self, inbox: &Inbox, reactor: &Rc<Reactor>) -> Rc<Worker> {
         let clock = self.desk.clock();
         let cache = self.desk.directory().config().limits.statement_cache;
-        let worker = Worker::new(id, clock, self.statement_ids, stats, cache);
+        let (ids, stats) = (Arc::clone(&self.statement_ids), Arc::clone(&inbox.stats));
+        Worker::new(inbox.id, clock, ids, stats, (cache, Rc::clone(reactor)))
+    }
+
+    async fn run(self, mut inbox: Inbox, worker: Rc<Worker>) {
         let guests = Rc::new(Guests {
             worker: Rc::clone(&worker),
             desk: self.desk,
             clients: self.clients,
             emptied: Notify::new(),
         });
-        let sweeper = tokio::task::spawn_local(sweep(Rc::clone(&worker)));
         loop {
             let message = tokio::select! {
-                message = receiver.recv() => message,
+                message = inbox.receiver.recv() => message,
                 // The last client has gone while the worker stops: nobody will send anything more.
                 () = guests.emptied.notified() => None,
             };
@@ -116,7 +125,8 @@ impl Resident {
                 }
                 Some(Message::Rally(cluster)) => worker.rally(&cluster),
                 Some(Message::Open(opening)) => {
-                    tokio::task::spawn_local(opening.run(id, clock));
+                    let here = Rc::clone(&worker);
+                    worker.spawn(async move { opening.run(&here).await });
                 }
                 Some(Message::Stop(how)) => {
                     worker.stop(how);
@@ -130,18 +140,6 @@ impl Resident {
                 break;
             }
         }
-        sweeper.abort();
-        // Those who were told to go have their message in the socket; what they leave behind is cleaned up.
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-async fn sweep(worker: Rc<Worker>) {
-    let mut ticks = tokio::time::interval(SWEEP_PERIOD);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        worker.sweep();
     }
 }
 
@@ -155,10 +153,10 @@ struct Guests {
 }
 
 impl Guests {
-    fn accept(self: &Rc<Self>, socket: Fresh) {
+    fn accept(self: &Rc<Self>, socket: Plain) {
         let guests = Rc::clone(self);
-        tokio::task::spawn_local(async move {
-            match socket.register() {
+        self.worker.spawn(async move {
+            match Socket::near(socket, guests.worker.home()) {
                 Ok(socket) => guests.serve(socket).await,
                 Err(error) => tracing::warn!(%error, "cannot register a connection"),
             }

@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use crate::clock::Mono;
 use crate::cluster::{NodeId, Office};
 use crate::config::{NoReplica, PoolMode};
-use crate::net::Watch;
 use crate::pool::{Checkout, Lease, WaitError};
 use crate::route::{Patience, Reason, Target};
 use crate::session::backend::Standing;
@@ -192,8 +191,8 @@ impl Session {
         (waiting_since, now): (Mono, Mono),
     ) {
         let backend = &self.client.backend;
-        backend.cluster.begin(node);
-        if let Some(traffic) = backend.traffic.get(usize::from(self.worker.id.0)) {
+        backend.cluster.begin(node, self.worker.lane());
+        if let Some(traffic) = backend.traffic.get(self.worker.lane()) {
             traffic.waits.record(now.saturating_since(waiting_since));
         }
         let meets_others = self.meets_others(&lease);
@@ -201,7 +200,6 @@ impl Session {
         let link = &mut *lease;
         link.passing = Passing::default();
         link.gate = Gate::Open;
-        link.watch = Watch::Off;
         link.reason = reason;
         bring_up_to_date(
             &self.worker,
@@ -267,7 +265,7 @@ impl Session {
 
     fn let_go(&mut self, attached: Attached, now: Mono) {
         let backend = &self.client.backend;
-        backend.cluster.end(attached.node);
+        backend.cluster.end(attached.node, self.worker.lane());
         if let Replay::Recorded(mut bytes) = attached.replay {
             self.worker.recycler.borrow_mut().give(&mut bytes);
         }

@@ -1,7 +1,7 @@
 //! Cancel requests: a connection of their own, without an answer.
 //!
-//! A request is passed on only while the client's server runs something for it, and nothing of our own, and the server is not handed on
-//! before the cancel connection has closed: a late cancel hits nobody
+//! A request is passed on only while the client's server runs something for it, and nothing of our own, and the server
+//! is not handed on before the cancel connection has closed: a late cancel hits nobody
 //! (<https://www.postgresql.org/docs/current/protocol-flow.html>, "Canceling Requests in Progress").
 
 use std::rc::Rc;
@@ -25,9 +25,9 @@ pub fn request(worker: &Rc<Worker>, process_id: i32, secret: &[u8]) {
     }
 }
 
-/// Cancels what the client's server runs.
-pub(super) fn pass_on(worker: &Rc<Worker>, client: &Rc<Client>) {
-    let Some(canceler) = client.canceler.borrow().clone() else {
+/// Cancels what the client's server runs, in the way that it has told.
+pub(super) fn pass_on(worker: &Rc<Worker>, client: &Rc<Client>, canceler: Option<&Arc<Canceler>>) {
+    let Some(canceler) = canceler.map(Arc::clone) else {
         tracing::debug!("the server gave no cancel key");
         return;
     };
@@ -38,7 +38,7 @@ pub(super) fn pass_on(worker: &Rc<Worker>, client: &Rc<Client>) {
     });
     worker.stats.cancels.add(1);
     let client = Rc::clone(client);
-    tokio::task::spawn_local(async move {
+    worker.spawn(async move {
         let sent = send(&client, &canceler).await;
         client.cancelling.set(match (sent, client.cancelling.get()) {
             (Delivery::Closed, Cancelling::Yes(count)) if count > 1 => Cancelling::Yes(count - 1),

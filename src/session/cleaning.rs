@@ -21,7 +21,7 @@ pub(super) fn abandon(worker: &Rc<Worker>, client: &Rc<Client>, attached: Attach
     if wrote == Wrote::Schema {
         client.backend.cluster.schema_changed();
     }
-    client.backend.cluster.end(node);
+    client.backend.cluster.end(node, worker.lane());
     let is_at_rest = lease.machine.owes_nothing()
         && !lease.machine.is_in_doubt()
         && lease.machine.at_boundary()
@@ -35,12 +35,12 @@ pub(super) fn abandon(worker: &Rc<Worker>, client: &Rc<Client>, attached: Attach
         return;
     }
     let client = Rc::clone(client);
-    let worker = Rc::clone(worker);
-    tokio::task::spawn_local(async move {
+    let here = Rc::clone(worker);
+    worker.spawn(async move {
         if let Some(canceler) = &lease.server.canceler {
             cancel::send(&client, canceler).await;
         }
-        lease.close(worker.now());
+        lease.close(here.now());
     });
 }
 
@@ -55,12 +55,12 @@ pub(super) fn clean(worker: &Rc<Worker>, mut lease: Lease<Box<Link>>, within: st
         lease.put_back(worker.now());
         return;
     }
-    let worker = Rc::clone(worker);
-    tokio::task::spawn_local(async move {
+    let here = Rc::clone(worker);
+    worker.spawn(async move {
         if wash(&mut lease, within).await.is_ok() {
-            lease.put_back(worker.now());
+            lease.put_back(here.now());
         } else {
-            lease.close(worker.now());
+            lease.close(here.now());
         }
     });
 }
@@ -71,13 +71,13 @@ pub(super) fn roll_back(
     mut lease: Lease<Box<Link>>,
     within: std::time::Duration,
 ) {
-    let worker = Rc::clone(worker);
-    tokio::task::spawn_local(async move {
+    let here = Rc::clone(worker);
+    worker.spawn(async move {
         if exchange::run(&mut lease.server, b"ROLLBACK", within).await.is_ok() {
             lease.machine = crate::session::machine::Machine::default();
-            lease.put_back(worker.now());
+            lease.put_back(here.now());
         } else {
-            lease.close(worker.now());
+            lease.close(here.now());
         }
     });
 }

@@ -17,7 +17,7 @@ use subtle::ConstantTimeEq;
 use crate::clock::Mono;
 use crate::cluster::NodeId;
 use crate::pool::WorkerId;
-use crate::server::{Canceler, Server};
+use crate::server::Server;
 use crate::session::backend::Backend;
 use crate::telemetry::{ACTIVITIES, Presence};
 
@@ -108,8 +108,6 @@ pub struct Client {
     pub(crate) deadline: Cell<Mono>,
     pub(crate) summons: Cell<Summons>,
     pub(crate) cancelling: Cell<Cancelling>,
-    /// How to cancel what the client's server runs.
-    pub(crate) canceler: RefCell<Option<Arc<Canceler>>>,
     pub(crate) pinned: Cell<&'static str>,
     /// On how many channels it listens by way of the hub.
     pub(crate) channels: Cell<usize>,
@@ -119,15 +117,9 @@ pub struct Client {
 }
 
 impl Client {
-    /// Whether the session is known to be woken like this.
-    #[inline]
-    pub(crate) fn knows_waker(&self, waker: &Waker) -> bool {
-        self.waker.borrow().as_ref().is_some_and(|known| known.will_wake(waker))
-    }
-
     /// Remembers how to wake the session.
-    pub(crate) fn set_waker(&self, waker: &Waker) {
-        *self.waker.borrow_mut() = Some(waker.clone());
+    pub(crate) fn know_waker(&self, waker: Waker) {
+        *self.waker.borrow_mut() = Some(waker);
     }
 
     /// Wakes the session to look at its summons.
@@ -146,7 +138,6 @@ impl Client {
     /// Notes which server the client has.
     #[inline]
     pub(crate) fn set_server(&self, server: &Server, node: NodeId) {
-        self.canceler.borrow_mut().clone_from(&server.canceler);
         self.server.set(Some(ServerId {
             node,
             process_id: server.process_id,
@@ -157,7 +148,6 @@ impl Client {
     /// Notes that the client has none.
     #[inline]
     pub(crate) fn clear_server(&self) {
-        *self.canceler.borrow_mut() = None;
         self.server.set(None);
     }
 
@@ -294,7 +284,6 @@ impl Clients {
             deadline: Cell::new(Mono::MAX),
             summons: Cell::default(),
             cancelling: Cell::default(),
-            canceler: RefCell::default(),
             pinned: Cell::new(""),
             channels: Cell::default(),
             server: Cell::default(),

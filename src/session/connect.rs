@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Clock, Mono};
-use crate::pool::{Permit, Pooled as _, WorkerId};
-use crate::server::{self, Server, Target};
+use crate::clock::Mono;
+use crate::pool::{Permit, Pooled as _};
+use crate::reactor::Home;
+use crate::server::{self, ConnectError, Login, Server, Target};
 use crate::session::link::Link;
+use crate::session::worker::Worker;
 
 /// The permission to open one server connection, and all that is needed for it.
 #[derive(Debug)]
@@ -20,22 +22,23 @@ pub struct Opening {
 }
 
 impl Opening {
-    /// Logs in and hands the server to the pool. To be run on the runtime of `worker`.
+    /// Logs in and hands the server to the pool. To be run by the reactor of `worker`.
     ///
     /// # Cancel safety
     ///
     /// Dropping it takes the permission back.
-    pub async fn run(self, worker: WorkerId, clock: Clock) {
+    pub async fn run(self, worker: &Worker) {
         let Self { permit, target, lifetime, node } = self;
-        match server::connect(&target).await {
+        let clock = worker.clock;
+        match connect(&target, worker.home()).await {
             Ok(login) => {
                 let now = clock.now();
                 let _ = login.stream.socket().tune(target.endpoint.keepalive);
                 let retire_at = lifetime.map_or(Mono::MAX, |limit| now.plus(jittered(limit)));
-                let server = Server::new(login, worker.0, now, retire_at);
+                let server = Server::new(login, worker.id.0, now, retire_at);
                 tracing::debug!(%node, process_id = server.process_id, "server connected");
                 let link = Link::new(server);
-                debug_assert_eq!(link.home(), worker);
+                debug_assert_eq!(link.home(), worker.id);
                 permit.opened(link, now);
             }
             Err(error) => {
@@ -48,6 +51,13 @@ impl Opening {
             }
         }
     }
+}
+
+/// Logs in, and brings the socket home from where tokio has connected it.
+async fn connect(target: &Target, home: &Arc<Home>) -> Result<Login, ConnectError> {
+    let mut login = server::connect(target).await?;
+    login.stream.rehome(home).map_err(ConnectError::Lost)?;
+    Ok(login)
 }
 
 /// A lifetime that differs by up to a fifth, so that connections opened together do not close together.

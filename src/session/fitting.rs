@@ -58,7 +58,7 @@ pub(super) fn revived(
 ) -> Option<Lease<Box<Link>>> {
     let server = &mut lease.server;
     if WorkerId(server.home) != worker.id {
-        if server.stream.rehome().is_err() {
+        if server.stream.rehome(worker.home()).is_err() {
             lease.close(now);
             return None;
         }

@@ -327,7 +327,7 @@ impl Session {
         let Phase::Attached(attached) = std::mem::replace(&mut self.phase, Phase::Detached) else {
             return false;
         };
-        self.client.backend.cluster.end(attached.node);
+        self.client.backend.cluster.end(attached.node, self.worker.lane());
         let within = self.policy.timeouts.server_reset_timeout;
         cleaning::roll_back(&self.worker, attached.lease, within);
         self.client.clear_server();

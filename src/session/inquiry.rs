@@ -173,7 +173,7 @@ impl Session {
         }
         tracing::debug!(process_id, reason, "a client is pinned to its server");
         if before.is_empty()
-            && let Some(traffic) = self.client.backend.traffic.get(usize::from(self.worker.id.0))
+            && let Some(traffic) = self.client.backend.traffic.get(self.worker.lane())
         {
             traffic.pins.add(1);
         }

@@ -239,7 +239,7 @@ impl Session {
     ) -> Result<Used, Stop> {
         let Phase::Attached(attached) = &mut self.phase else { return Ok(Used::Stop(0)) };
         let backend = &self.client.backend;
-        let Some(traffic) = backend.traffic.get(usize::from(self.worker.id.0)) else {
+        let Some(traffic) = backend.traffic.get(self.worker.lane()) else {
             return Ok(Used::Stop(0));
         };
         let mut requests = Requests {

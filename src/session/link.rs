@@ -8,7 +8,6 @@ use std::io;
 use std::task::{Context, Poll};
 
 use crate::clock::Mono;
-use crate::net::Watch;
 use crate::net::buffer::{Backlog, Recycler};
 use crate::pool::{Pooled, WorkerId};
 use crate::route::Reason;
@@ -22,8 +21,6 @@ use crate::session::sequences::Use;
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) server: Server,
-    /// Whether the session that has the server watches it.
-    pub(crate) watch: Watch,
     pub(crate) machine: Machine,
     /// What the server has not taken yet.
     pub(crate) to_server: Backlog,
@@ -69,7 +66,6 @@ impl Link {
     pub(crate) fn new(server: Server) -> Box<Self> {
         Box::new(Self {
             server,
-            watch: Watch::Off,
             machine: Machine::default(),
             to_server: Backlog::default(),
             partial: Vec::new(),

@@ -291,14 +291,14 @@ impl Session {
                 count += 1;
             }
         }
-        if let Some(traffic) = self.client.backend.traffic.get(usize::from(self.worker.id.0)) {
+        if let Some(traffic) = self.client.backend.traffic.get(self.worker.lane()) {
             traffic.notifications.add(count);
         }
         moved
     }
 
     fn count_lost(&self, lost: u64) {
-        if let Some(traffic) = self.client.backend.traffic.get(usize::from(self.worker.id.0)) {
+        if let Some(traffic) = self.client.backend.traffic.get(self.worker.lane()) {
             traffic.lost_notifications.add(lost);
         }
     }

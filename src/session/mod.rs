@@ -72,8 +72,8 @@ use std::sync::Arc;
 
 use crate::clock::Mono;
 use crate::cluster::{NodeId, WaitKey};
+use crate::net::Stream;
 use crate::net::buffer::Backlog;
-use crate::net::{Stream, Watch};
 use crate::pool::{Lease, Ticket};
 use crate::protocol::TransactionStatus;
 use crate::protocol::backend::{backend_key_data, ready_for_query};
@@ -104,7 +104,6 @@ pub(crate) struct Session {
     worker: Rc<Worker>,
     client: Rc<Client>,
     stream: Stream,
-    watch: Watch,
     /// What the client has sent and no server has been given.
     input: Vec<u8>,
     pending: Pending,
@@ -304,7 +303,6 @@ impl Session {
             client,
             stream,
             pending: if buffer.is_empty() { Pending::More } else { Pending::Look },
-            watch: Watch::Off,
             input: buffer,
             skip: Skip::Nothing,
             presence: Presence::Here,

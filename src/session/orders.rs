@@ -51,8 +51,9 @@ impl Session {
                 self.client.summons.set(Summons::Cancel);
                 return Ok(Moved::No);
             }
-            Phase::Attached(_) if self.client.activity.get() == Activity::Active => {
-                cancel::pass_on(&self.worker, &self.client);
+            Phase::Attached(attached) if self.client.activity.get() == Activity::Active => {
+                let canceler = attached.lease.server.canceler.as_ref();
+                cancel::pass_on(&self.worker, &self.client, canceler);
             }
             Phase::Attached(_) | Phase::Detached => {}
         }

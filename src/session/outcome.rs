@@ -35,7 +35,7 @@ impl Session {
     ) -> Result<Moved, Ended> {
         let mut out = Gather::new(bytes, mixed);
         let Phase::Attached(attached) = &mut self.phase else { return Ok(Moved::No) };
-        let Some(traffic) = self.client.backend.traffic.get(usize::from(self.worker.id.0)) else {
+        let Some(traffic) = self.client.backend.traffic.get(self.worker.lane()) else {
             return Ok(Moved::No);
         };
         let mut replies = Replies {
@@ -194,7 +194,7 @@ impl Session {
     /// ReadyForQuery has been shown to the client.
     pub(super) fn on_ready(&mut self, now: Mono) {
         let Phase::Attached(attached) = &mut self.phase else { return };
-        let Some(traffic) = self.client.backend.traffic.get(usize::from(self.worker.id.0)) else {
+        let Some(traffic) = self.client.backend.traffic.get(self.worker.lane()) else {
             return;
         };
         let status = attached.lease.machine.status();
@@ -331,7 +331,7 @@ impl Session {
         self.parameters.forget_error();
         let cluster = &self.client.backend.cluster;
         attached.tell_of_ddl(cluster);
-        cluster.end(attached.node);
+        cluster.end(attached.node, self.worker.lane());
         attached.lease.close(now);
         self.client.clear_server();
         self.hold = Hold::Nothing;

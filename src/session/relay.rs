@@ -12,10 +12,9 @@
 
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use crate::clock::Mono;
-use crate::net::Watch;
 use crate::net::buffer::SCRATCH_LEN;
 use crate::route::Patience;
 use crate::session::acquire::Moved;
@@ -33,12 +32,13 @@ impl Session {
     pub(crate) async fn run(&mut self) {
         // Its idle time counts from the log-in on.
         self.become_idle(self.worker.now());
+        // The task's waker stays the same.
+        self.client.know_waker(std::future::poll_fn(|cx| Poll::Ready(cx.waker().clone())).await);
         let ended = std::future::poll_fn(|cx| self.poll(cx)).await;
         self.finish(&ended).await;
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        self.know_waker(cx.waker());
         let now = self.worker.now();
         if self.client.backend.cluster.version() != self.version {
             self.adopt_policy();
@@ -55,19 +55,6 @@ impl Session {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
-    }
-
-    /// Remembers how to wake the session. If that has changed, no socket would any more.
-    #[inline]
-    fn know_waker(&mut self, waker: &Waker) {
-        if self.client.knows_waker(waker) {
-            return;
-        }
-        self.client.set_waker(waker);
-        self.watch = Watch::Off;
-        if let Phase::Attached(attached) = &mut self.phase {
-            attached.lease.watch = Watch::Off;
-        }
     }
 
     /// Does what can be done once. The order matters: what frees a server comes before what needs one.
@@ -174,7 +161,7 @@ impl Session {
         let worker = Rc::clone(&self.worker);
         let mut scratch = worker.scratch.borrow_mut();
         let scratch = &mut *scratch;
-        let count = match self.stream.poll_read_watched(cx, &mut scratch.read, &mut self.watch) {
+        let count = match self.stream.poll_read(cx, &mut scratch.read) {
             Poll::Pending => return Ok(Moved::No),
             Poll::Ready(Ok(count)) => count,
             Poll::Ready(Err(error)) => return Err(Ended::ClientSocket(error)),
@@ -194,8 +181,7 @@ impl Session {
         let worker = Rc::clone(&self.worker);
         {
             let mut scratch = worker.scratch.borrow_mut();
-            let count = match self.stream.poll_read_watched(cx, &mut scratch.read, &mut self.watch)
-            {
+            let count = match self.stream.poll_read(cx, &mut scratch.read) {
                 Poll::Pending => return Ok(Moved::No),
                 Poll::Ready(Ok(0)) if self.has_said_goodbye() => {
                     self.presence = Presence::Leaving;
@@ -259,12 +245,11 @@ impl Session {
         }
         let mut scratch = worker.scratch.borrow_mut();
         let scratch = &mut *scratch;
-        let count =
-            match link.server.stream.poll_read_watched(cx, &mut scratch.read, &mut link.watch) {
-                Poll::Pending => return Ok(self.release_if_done(now)),
-                Poll::Ready(Ok(0) | Err(_)) => return self.server_has_gone(cx, now),
-                Poll::Ready(Ok(count)) => count,
-            };
+        let count = match link.server.stream.poll_read(cx, &mut scratch.read) {
+            Poll::Pending => return Ok(self.release_if_done(now)),
+            Poll::Ready(Ok(0) | Err(_)) => return self.server_has_gone(cx, now),
+            Poll::Ready(Ok(count)) => count,
+        };
         let bytes = scratch.read.get(..count).unwrap_or_default();
         if link.partial.is_empty() {
             return self.take_replies(bytes, &mut scratch.write, cx, now);
@@ -282,7 +267,7 @@ impl Session {
     }
 
     pub(super) fn count_received(&self, count: usize) {
-        if let Some(traffic) = self.client.backend.traffic.get(usize::from(self.worker.id.0)) {
+        if let Some(traffic) = self.client.backend.traffic.get(self.worker.lane()) {
             traffic.received.add(u64::try_from(count).unwrap_or(0));
         }
     }

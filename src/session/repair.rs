@@ -77,7 +77,7 @@ impl Session {
         std::mem::swap(&mut record, &mut self.input);
         self.worker.recycler.borrow_mut().give(&mut record);
         self.pending = super::Pending::Look;
-        if let Some(traffic) = self.client.backend.traffic.get(usize::from(self.worker.id.0)) {
+        if let Some(traffic) = self.client.backend.traffic.get(self.worker.lane()) {
             traffic.replays.add(1);
         }
     }

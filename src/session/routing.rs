@@ -147,7 +147,7 @@ impl Session {
     #[inline]
     pub(super) fn count_route(&self, reason: Reason, fingerprint: u64) {
         let backend = &self.client.backend;
-        if let Some(traffic) = backend.traffic.get(usize::from(self.worker.id.0))
+        if let Some(traffic) = backend.traffic.get(self.worker.lane())
             && let Some(counter) = traffic.routes.get(reason.index())
         {
             counter.add(1);

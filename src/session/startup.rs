@@ -106,11 +106,7 @@ struct Asked {
 impl Visitor {
     /// A connection from a client.
     pub(super) fn new(socket: Socket) -> Self {
-        let is_near = match &socket {
-            Socket::Tcp(_) => socket.peer().is_some_and(|peer| peer.ip().is_loopback()),
-            Socket::Unix(_) => true,
-            Socket::Lost => false,
-        };
+        let is_near = socket.is_unix() || socket.peer().is_some_and(|peer| peer.ip().is_loopback());
         let transport = if is_near { Transport::Local } else { Transport::Open };
         Self { stream: Stream::Plain(socket), buffer: Vec::new(), transport }
     }
@@ -145,7 +141,7 @@ impl Visitor {
                 Startup::StartupMessage { version, parameters } => {
                     if doors.mode == ClientTlsMode::Require
                         && !self.stream.is_encrypted()
-                        && !matches!(self.stream, Stream::Plain(Socket::Unix(_)))
+                        && !self.stream.socket().is_unix()
                     {
                         return Err(StartupError::Refused(
                             SqlState::INVALID_AUTHORIZATION,
@@ -206,9 +202,12 @@ impl Visitor {
         {
             return Ok(false);
         }
-        let Stream::Plain(Socket::Tcp(stream)) = &self.stream else { return Ok(false) };
+        let Stream::Plain(socket) = &self.stream else { return Ok(false) };
+        if socket.is_unix() {
+            return Ok(false);
+        }
         let mut first = [0];
-        stream.peek(&mut first).await?;
+        socket.peek(&mut first).await?;
         Ok(first == [TLS_HANDSHAKE])
     }
 

@@ -9,6 +9,7 @@ use crate::clock::{Clock, Mono};
 use crate::cluster::Cluster;
 use crate::net::buffer::{Recycler, Scratch};
 use crate::pool::WorkerId;
+use crate::reactor::{Home, Reactor};
 use crate::route::Dice;
 use crate::server::interner::Interner;
 use crate::server::statements::{Background, Statement};
@@ -47,17 +48,18 @@ pub struct Worker {
     pub(crate) unnamed: Cell<u64>,
     /// How many [`Use`]s of sequences have been given numbers.
     uses: Cell<u64>,
+    reactor: Rc<Reactor>,
 }
 
 impl Worker {
     /// A worker that remembers the classes of `cache` statement texts, and half as many prepared statements in each
-    /// of two generations. `statement_ids` is shared by all workers.
+    /// of two generations. `statement_ids` is shared by all workers. Its sessions run on `reactor`.
     pub fn new(
         id: WorkerId,
         clock: Clock,
         statement_ids: Arc<AtomicU64>,
         stats: Arc<WorkerStats>,
-        cache: usize,
+        (cache, reactor): (usize, Rc<Reactor>),
     ) -> Rc<Self> {
         Rc::new(Self {
             id,
@@ -72,7 +74,24 @@ impl Worker {
             dice: RefCell::new(Dice::new(rand::random())),
             unnamed: Cell::new(0),
             uses: Cell::new(0),
+            reactor,
         })
+    }
+
+    /// Starts a task beside the sessions.
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + 'static) {
+        self.reactor.spawn(future);
+    }
+
+    /// Where the sockets of this worker are registered.
+    pub(crate) fn home(&self) -> &Arc<Home> {
+        self.reactor.home()
+    }
+
+    /// The worker's place in what is counted by worker.
+    #[inline]
+    pub(crate) fn lane(&self) -> usize {
+        usize::from(self.id.0)
     }
 
     /// The current instant.

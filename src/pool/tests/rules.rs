@@ -7,7 +7,7 @@ use crate::pool::state::queue::LOCAL_WINDOW;
 fn ticket_is_small_and_unpin() {
     fn assert_unpin_send<T: Unpin + Send>() {}
     assert_unpin_send::<Ticket<Conn>>();
-    assert!(size_of::<Option<Ticket<Conn>>>() <= 24);
+    assert!(size_of::<Ticket<Conn>>() <= 24);
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn choose(cluster: &Cluster, dice: &mut Dice) -> NodeId {
 fn busy(cluster: &Cluster, in_flight: &[u32]) {
     for (&count, index) in in_flight.iter().zip(1..) {
         for _ in 0..count {
-            cluster.begin(NodeId(index));
+            cluster.begin(NodeId(index), 0);
         }
     }
 }
@@ -41,7 +41,7 @@ fn servers_in_use_settle_in_proportion_to_the_weights() {
     let mut dice = Dice::new(1);
     for _ in 0..60 {
         let id = choose(&cluster, &mut dice);
-        cluster.begin(id);
+        cluster.begin(id, 0);
     }
     let in_use: Vec<_> = cluster.nodes().iter().map(Node::in_flight).collect();
     assert_eq!(in_use, [0, 10, 50]);
@@ -57,7 +57,7 @@ fn a_node_that_takes_longer_gets_less_until_it_has_recovered() {
     let mut dice = Dice::new(1);
     for _ in 0..100 {
         let id = choose(&cluster, &mut dice);
-        cluster.begin(id);
+        cluster.begin(id, 0);
     }
     let shares = |cluster: &Cluster| -> Vec<u32> {
         cluster.nodes()[1..].iter().map(Node::in_flight).collect()
@@ -81,7 +81,7 @@ fn a_node_that_has_returned_gets_its_share_back_by_and_by() {
     let mut dice = Dice::new(1);
     for _ in 0..34 {
         let id = choose(&cluster, &mut dice);
-        cluster.begin(id);
+        cluster.begin(id, 0);
     }
     let in_use: Vec<_> = cluster.nodes().iter().map(Node::in_flight).collect();
     assert_eq!(in_use, [0, 2, 32]);

@@ -120,11 +120,11 @@ fn reads_stay_in_the_zone_until_it_is_short() {
     let near = NodeId(2);
     for busy in 0..20 {
         assert_eq!(route(&facts(), &cluster).0, Target::Node(near), "{busy}");
-        cluster.begin(near);
+        cluster.begin(near, 0);
     }
     // All connections are in use there.
     assert_ne!(route(&facts(), &cluster).0, Target::Node(near));
-    (0..20).for_each(|_| cluster.end(near));
+    (0..20).for_each(|_| cluster.end(near, 0));
     assert_eq!(route(&facts(), &cluster).0, Target::Node(near));
     testing::publish(&cluster, near, Mono::ZERO, Usable::Down);
     assert!(matches!(route(&facts(), &cluster).0, Target::Node(_)));
@@ -215,7 +215,7 @@ fn what_was_read_last_is_shown_by_the_node_that_showed_it_and_by_fresher_ones() 
     let seen = Seen { at: Mono(10 * SECOND - SECOND / 4), node: NodeId(2), epoch: 0 };
     let epoch = cluster.node(NodeId(2)).unwrap().epoch();
     let again = Facts { seen: Some(Seen { epoch, ..seen }), ..facts() };
-    (0..50).for_each(|_| cluster.begin(NodeId(2)));
+    (0..50).for_each(|_| cluster.begin(NodeId(2), 0));
     assert_eq!(route(&again, &cluster).0, Target::Node(NodeId(2)));
     // It crashed, and may have come back with less.
     testing::publish(&cluster, NodeId(2), Mono::ZERO, Usable::Down);
@@ -289,7 +289,7 @@ proptest! {
         for (&(fresh, usable, _, busy), index) in replicas.iter().zip(1..) {
             let fresh = if usable == Usable::Up { Mono(fresh) } else { Mono::ZERO };
             testing::publish(&cluster, NodeId(index), fresh, usable);
-            (0..busy).for_each(|_| cluster.begin(NodeId(index)));
+            (0..busy).for_each(|_| cluster.begin(NodeId(index), 0));
         }
         let max_lag = u64::try_from(facts.max_lag.as_nanos()).expect("small");
         let near = |&(fresh, usable, weight, _): &(u64, Usable, u32, u32)| {

@@ -1,6 +1,6 @@
 //! A client goes over to another backend, because a reload has replaced its own.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -39,7 +39,6 @@ impl Client {
             deadline: self.deadline.clone(),
             summons: Cell::new(self.summons.get()),
             cancelling: Cell::new(self.cancelling.get()),
-            canceler: RefCell::default(),
             pinned: Cell::new(""),
             channels: self.channels.clone(),
             server: Cell::default(),

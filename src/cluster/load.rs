@@ -1,0 +1,27 @@
+//! How many sessions have a server of each node.
+
+use super::{Cluster, NodeId};
+
+impl Cluster {
+    /// The same cluster, for the sessions of so many workers.
+    #[must_use]
+    pub fn with_workers(mut self, count: usize) -> Self {
+        let nodes = std::mem::take(&mut self.nodes).into_iter();
+        self.nodes = nodes.map(|node| node.with_workers(count)).collect();
+        self
+    }
+
+    /// A session starts to use a server of `node`. Only that worker's thread may count for it.
+    pub fn begin(&self, node: NodeId, worker: usize) {
+        if let Some(node) = self.node(node) {
+            node.begin(worker);
+        }
+    }
+
+    /// A session has released its server of `node`.
+    pub fn end(&self, node: NodeId, worker: usize) {
+        if let Some(node) = self.node(node) {
+            node.end(worker);
+        }
+    }
+}
