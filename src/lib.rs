@@ -134,6 +134,7 @@
 //! | what a read must see | `session::terms`; its parameters: `session::ours` |
 //! | what PREPARE, EXECUTE and DEALLOCATE of SQL do | `sql::prepared`, `session::naming`; what a server has of it: [`server::given`] |
 //! | what keeps a client on its server, and until when | `session::pins`, `session::inquiry` |
+//! | what RESET and DISCARD ALL go back to | `session::resets` |
 //! | whose `currval` a server has | `session::sequences` |
 //! | who hears a NOTIFY | `session::hub`, `session::channels` |
 //! | what a name in a statement stands for | `sql::catalog`, read by `cluster::catalog` |

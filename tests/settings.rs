@@ -142,12 +142,22 @@ async fn reset_goes_back_to_the_startup_value(delivery: Delivery) {
     set(&mut client, &mut server, "set search_path to a").await;
     // The server resets it to its own default.
     client.send([query("reset search_path")]).await;
-    server.expect([query("reset search_path"), query(mine)]).await;
-    server.reply([complete("RESET"), idle()]).await;
-    server.reply([parameter("search_path", "mine"), complete("SELECT 1"), idle()]).await;
-    client.expect([complete("RESET"), idle(), parameter("search_path", "mine")]).await;
+    let told = parameter("search_path", "mine");
+    is_reset(&mut server, ("reset search_path", mine), &[told.clone(), idle()]).await;
+    client.expect([complete("RESET"), told, idle()]).await;
     arrives_alone(&mut client, &mut server).await;
     arrives_with(&mut other, &mut server, "RESET \"search_path\";").await;
+}
+
+/// The server runs a RESET, and then what gives it the value that the client began with. What has changed it reports at
+/// the end.
+async fn is_reset(server: &mut Server, (reset, restored): (&str, &str), end: &[Frame]) {
+    let [reset, restored] = [reset, restored.trim_end_matches(';')].map(run_unnamed);
+    server.expect(&reset[..3]).await;
+    server.expect(&restored).await;
+    let done = [parse_complete(), bind_complete(), complete("RESET")];
+    let given = [parse_complete(), bind_complete(), complete("SELECT 1")];
+    server.reply([&done[..], &given, end].concat()).await;
 }
 
 /// A client that has asked for a `search_path` when it logged in, by this SQL, and the only server.
@@ -175,17 +185,12 @@ async fn reset_goes_back_to_the_startup_value_within_a_transaction(delivery: Del
         ),
     ] {
         client.send([query(reset)]).await;
-        server.expect([query(reset), query(restored)]).await;
-        server.reply([complete("RESET"), in_transaction()]).await;
-        server.reply([complete("SELECT 1"), in_transaction()]).await;
+        is_reset(&mut server, (reset, restored), &[in_transaction()]).await;
         client.expect([complete("RESET"), in_transaction()]).await;
     }
     // In a failed transaction nothing can be restored, and need not be.
     run(&mut client, &mut server, "select nope", [error("42703"), failed()]).await;
-    client.send([query("reset all")]).await;
-    server.expect([query("reset all"), query(mine)]).await;
-    server.reply([error("25P02"), failed(), error("25P02"), failed()]).await;
-    client.expect([error("25P02"), failed()]).await;
+    run(&mut client, &mut server, "reset all", [error("25P02"), failed()]).await;
     run(&mut client, &mut server, "rollback", [complete("ROLLBACK"), idle()]).await;
     // The rollback has undone whatever was reset.
     arrives_alone(&mut client, &mut server).await;
@@ -213,9 +218,9 @@ async fn a_rollback_to_a_savepoint_undoes_a_set(delivery: Delivery) {
 async fn discard_all_forgets_settings(delivery: Delivery) {
     let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
     let (mut client, mut server) = stage.pair().await;
-    set(&mut client, &mut server, "set search_path to a").await;
+    set(&mut client, &mut server, "set work_mem to 1").await;
     client.ask([query("discard all")], [complete("DISCARD ALL"), idle()]).await;
-    arrives_with(&mut client, &mut server, "RESET \"search_path\";").await;
+    arrives_with(&mut client, &mut server, "RESET \"work_mem\";").await;
 }
 
 async fn a_parameter_that_the_server_reports_is_followed(delivery: Delivery) {

@@ -264,6 +264,7 @@ async fn a_farewell_behind_an_answer_is_nobodys(delivery: Delivery) {
     server.reply_last([&one_row("1")[..], &[fatal("57P01")]].concat()).await;
     drop(server);
     client.expect(one_row("1")).await;
+    stage.settle(&mut client).await;
     client.send([query("select 2")]).await;
     let mut fresh = stage.primary.accept().await;
     fresh.answer([query("select 2")], one_row("2")).await;

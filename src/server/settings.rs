@@ -162,20 +162,23 @@ fn assignment(out: &mut Vec<u8>, name: &str, value: Option<&Value>) {
             out.extend_from_slice(b" TO ");
             out.extend_from_slice(sql.as_bytes());
         }
-        Some(Value::Config(value)) => return set_config(out, name, value, b"false"),
+        Some(Value::Config(value)) => {
+            out.extend_from_slice(b"SELECT ");
+            set_config(out, name, value, b"false");
+        }
     }
     out.push(b';');
 }
 
-/// Appends a `set_config()` and a semicolon.
+/// Appends a call of `set_config()`.
 pub fn set_config(out: &mut Vec<u8>, name: &str, value: &str, is_local: &[u8]) {
-    out.extend_from_slice(b"SELECT pg_catalog.set_config(");
+    out.extend_from_slice(b"pg_catalog.set_config(");
     literal(out, name);
     out.push(b',');
     literal(out, value);
     out.push(b',');
     out.extend_from_slice(is_local);
-    out.extend_from_slice(b");");
+    out.push(b')');
 }
 
 /// Appends a parameter's name: each part of a custom name (`app.user`) quoted on its own.

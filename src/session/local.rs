@@ -50,6 +50,10 @@ impl Session {
                 Some(()) => size,
                 None => return self.take_batch(&Batch::ON_PRIMARY, cx, now),
             },
+            // What is reported of that only a server knows.
+            Local::Command(_, Command::DiscardAll) if self.parameters.would_report() => {
+                return self.take_batch(&Batch::ON_PRIMARY, cx, now);
+            }
             Local::Command(size, command) => {
                 self.carry_out(&command);
                 size

@@ -53,6 +53,7 @@ mod relay;
 mod repair;
 mod replies;
 mod requests;
+mod resets;
 pub mod respond;
 mod routing;
 mod sequences;

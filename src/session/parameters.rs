@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use crate::clock::Mono;
 use crate::protocol::TransactionStatus;
-use crate::server::settings::{Settings, Value, set_config};
+use crate::server::settings::{OURS, Settings, Value, set_config};
 use crate::server::statements::Background;
 use crate::session::ours::Book;
 use crate::sql::settings::{Action, Change, Scope};
@@ -29,6 +29,21 @@ use savepoints::Savepoints;
 
 /// Decides whether a commit is flushed before it is acknowledged.
 const SYNCHRONOUS_COMMIT: &str = "synchronous_commit";
+
+/// Parameters whose values PostgreSQL reports (those that it marks GUC_REPORT, and what `is_superuser` follows from), in
+/// lower case.
+const REPORTING: [&str; 10] = [
+    "application_name",
+    "client_encoding",
+    "datestyle",
+    "default_transaction_read_only",
+    "intervalstyle",
+    "role",
+    "search_path",
+    "session_authorization",
+    "standard_conforming_strings",
+    "timezone",
+];
 
 /// Whether an error has doomed the transaction, be it the implicit one of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -174,27 +189,48 @@ impl Parameters {
         self.pending.push_back(step);
     }
 
+    /// Whether what the server reports of its parameters is the doing of the client's own statements.
+    pub(crate) fn is_explained(&self) -> bool {
+        self.explained == Explained::Yes
+    }
+
     /// Whether the present transaction has changed nothing, and nothing on its way will.
     pub(crate) fn is_untouched(&self) -> bool {
         self.touched == Touched::No && self.pending.is_empty()
     }
 
-    /// Appends the SQL that gives a server the startup values that the last step on its way resets to: it knows
-    /// others as its defaults.
+    /// Appends the query that gives a server the startup values that the last step on its way resets to: it knows
+    /// others as its defaults. Nothing if there are none.
     pub(crate) fn startup_sql(&self, out: &mut Vec<u8>) {
         let Some(Step::Changes(changes)) = self.pending.back() else { return };
         let [Change { scope, action }] = &**changes else { return };
         let is_local: &[u8] = if *scope == Scope::Local { b"true" } else { b"false" };
+        self.give_back(is_local, out, |name| match action {
+            Action::Reset { name: reset } => **reset == *name,
+            Action::ResetAll => true,
+            _ => false,
+        });
+    }
+
+    /// The same for DISCARD ALL.
+    pub(crate) fn all_startup_sql(&self, out: &mut Vec<u8>) {
+        self.give_back(b"false", out, |_| true);
+    }
+
+    fn give_back(&self, is_local: &[u8], out: &mut Vec<u8>, is_wanted: impl Fn(&str) -> bool) {
         for (name, value) in self.defaults.iter() {
-            let is_reset = match action {
-                Action::Reset { name: reset } => **reset == *name,
-                Action::ResetAll => true,
-                _ => false,
-            };
-            if let (true, Value::Config(value)) = (is_reset, value) {
+            if let (true, Value::Config(value)) =
+                (is_wanted(name) && !name.starts_with(OURS), value)
+            {
+                out.extend_from_slice(if out.is_empty() { b"SELECT " } else { b"," });
                 set_config(out, name, value, is_local);
             }
         }
+    }
+
+    /// Whether a server has something to report when everything is as it was at the log-in.
+    pub(crate) fn would_report(&self) -> bool {
+        REPORTING.iter().any(|name| self.lasting.get(name) != self.defaults.get(name))
     }
 
     /// The oldest such step has succeeded.

@@ -186,7 +186,7 @@ impl Requests<'_> {
             self.prepare_names(verdict, &statement.query, out);
             self.note(verdict, &statement.query);
             let effects = verdict.effects;
-            if effects.intersects(NAMING | Effects::SETS | Effects::TRANSACTION)
+            if effects.intersects(NAMING | Effects::SETS | Effects::TRANSACTION | Effects::DISCARDS)
                 || self.decides_channels(effects)
             {
                 self.portals.bind(bind.portal, Arc::clone(statement));

@@ -20,9 +20,6 @@ use crate::session::sequences::Use;
 use crate::session::succession::Side;
 use crate::telemetry::Traffic;
 
-/// Parameters that tell what a node is, not what a session wants: the pooler answers for them itself.
-const NODE_PARAMETERS: [&[u8]; 2] = [b"in_hot_standby", b"default_transaction_read_only"];
-
 /// Everything that a server's answer may change.
 #[derive(Debug)]
 pub(super) struct Replies<'a> {
@@ -348,7 +345,12 @@ impl Replies<'_> {
         let Ok((name, value)) = backend::read_parameter_status(body) else {
             return shown;
         };
-        if NODE_PARAMETERS.contains(&name) {
+        // What a node is, or is configured to be, the pooler answers for itself.
+        if name == b"in_hot_standby"
+            || (name == b"default_transaction_read_only"
+                && self.from.is_replica()
+                && !self.parameters.is_explained())
+        {
             return OnBackend::Swallow;
         }
         if shown == OnBackend::Forward

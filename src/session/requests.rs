@@ -14,7 +14,7 @@ use crate::session::hub::Hub;
 use crate::session::inquiry::Inquiry;
 use crate::session::link::Link;
 use crate::session::listening::{Listening, Readiness};
-use crate::session::machine::{Change, Owed, Request};
+use crate::session::machine::{Owed, Request};
 use crate::session::names::Names;
 use crate::session::naming::{NAMING, meant};
 use crate::session::ours::Circumstances;
@@ -210,23 +210,11 @@ impl Requests<'_> {
         if verdict.effects.intersects(NAMING) {
             self.note_names(verdict, text);
         }
-        self.link.machine.sent(Owed::forward(Request::Query).with(change));
-        out.pass(range.0, range.1);
-        if change == Change::Session {
-            self.restore_startup_values(out);
+        if !self.reset_by_query((verdict.effects, text), change, out) {
+            self.link.machine.sent(Owed::forward(Request::Query).with(change));
+            out.pass(range.0, range.1);
         }
         Readiness::Ready
-    }
-
-    /// A RESET goes back to what the client asked for when it logged in, and the client is told so.
-    fn restore_startup_values(&mut self, out: &mut Gather<'_>) {
-        let mut sql = self.worker.recycler.borrow_mut().take();
-        self.parameters.startup_sql(&mut sql);
-        if !sql.is_empty() {
-            self.link.machine.sent(Owed::swallow(Request::Query).with(Change::Startup));
-            frontend::query(out.insert(), &sql);
-        }
-        self.worker.recycler.borrow_mut().give(&mut sql);
     }
 
     fn execute(&mut self, body: &[u8], range: (usize, usize), out: &mut Gather<'_>) {
@@ -234,21 +222,22 @@ impl Requests<'_> {
         if self.execute_ours(portal) {
             return;
         }
-        let change = match self.portals.get(portal).map(Arc::clone) {
-            None => Change::None,
-            Some(statement) => {
-                let verdict = meant(self.names, statement.verdict, &statement.query);
-                self.prepare_names(verdict, &statement.query, out);
-                if verdict.effects.intersects(NAMING) {
-                    self.note_names(verdict, &statement.query);
-                }
-                if self.decides_channels(statement.verdict.effects) {
-                    self.note_channels(&statement.query);
-                }
-                self.note_settings(statement.verdict, &statement.query)
-            }
+        let Some(statement) = self.portals.get(portal).map(Arc::clone) else {
+            self.forward(Request::Execute, range, out);
+            return;
         };
+        let verdict = meant(self.names, statement.verdict, &statement.query);
+        self.prepare_names(verdict, &statement.query, out);
+        if verdict.effects.intersects(NAMING) {
+            self.note_names(verdict, &statement.query);
+        }
+        let effects = statement.verdict.effects;
+        if self.decides_channels(effects) {
+            self.note_channels(&statement.query);
+        }
+        let change = self.note_settings(statement.verdict, &statement.query);
         self.link.machine.sent(Owed::forward(Request::Execute).with(change));
         out.pass(range.0, range.1);
+        self.restore_in_batch(effects, change, out);
     }
 }

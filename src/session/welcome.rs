@@ -163,14 +163,25 @@ async fn try_settings(
         server.settings = Arc::new(settings.clone());
     }
     server.statements.set_unnamed(None);
-    reported.retain(|(name, _)| {
-        !matches!(
-            name.as_str(),
-            "application_name" | "in_hot_standby" | "default_transaction_read_only"
-        )
+    Ok(of_any_node(reported, settings))
+}
+
+/// What a client is told, whatever node serves it: writes are possible, unless it has asked for something else.
+fn of_any_node(mut reported: Vec<(String, String)>, settings: &Settings) -> Vec<(String, String)> {
+    const READ_ONLY: &str = "default_transaction_read_only";
+    let is = |name: &'static str, value: &'static str| {
+        move |(known, found): &(String, String)| known == name && found == value
+    };
+    let is_standby = reported.iter().any(is("in_hot_standby", "on"));
+    let is_known = !is_standby || settings.get(READ_ONLY).is_some();
+    reported.retain(|(name, _)| match name.as_str() {
+        "application_name" | "in_hot_standby" => false,
+        READ_ONLY => is_known,
+        _ => true,
     });
-    // Whatever node serves the client, writes are possible.
     reported.push(("in_hot_standby".into(), "off".into()));
-    reported.push(("default_transaction_read_only".into(), "off".into()));
-    Ok(reported)
+    if !reported.iter().any(|(name, _)| name == READ_ONLY) {
+        reported.push((READ_ONLY.into(), "off".into()));
+    }
+    reported
 }

@@ -52,9 +52,10 @@ impl Machine {
         self.owed.front().map_or(Change::None, |owed| owed.change)
     }
 
-    /// Whether nothing is owed but the rest of the answer to one request.
+    /// Whether nothing is owed but the rest of the answer to one request, and what comes of our own accord or by a Sync.
     pub(crate) fn is_at_last(&self) -> bool {
-        self.owed.len() <= 1
+        let mut others = self.owed.iter().skip(1);
+        others.all(|owed| owed.fate == Fate::Swallow || owed.request == Request::Sync)
     }
 
     /// Whether a Query of our own has not been answered.

@@ -19,6 +19,7 @@ use crate::sql::settings::{Action, Change, Scope};
 
 pub(super) use answer::Answer;
 pub(super) use ask::{Ask, Circumstances, ask};
+pub(super) use pass::{NO_TYPES, NO_VALUES};
 pub(super) use value::{Asks, asks};
 
 /// One parameter.

@@ -14,10 +14,10 @@ use crate::session::sequences::not_own;
 use crate::sql::{Effects, Verdict};
 
 /// Formats and values of a Bind without any.
-const NO_VALUES: &[u8] = &[0; 6];
+pub(in crate::session) const NO_VALUES: &[u8] = &[0; 6];
 
 /// Parameter types of a Parse without any.
-const NO_TYPES: &[u8] = &[0, 0];
+pub(in crate::session) const NO_TYPES: &[u8] = &[0, 0];
 
 impl Requests<'_> {
     fn ask(&self, text: &[u8]) -> Ask {
