@@ -10,6 +10,7 @@ scripted!(
     a_server_is_not_handed_on_before_its_cancel_connection_has_closed,
     a_late_cancel_hits_nobody,
     what_is_cancelled_while_it_waits_has_one_end,
+    the_clients_cancel_connection_ends_when_the_servers_has,
     a_cancel_waits_until_what_is_ours_has_been_answered,
     a_cancel_of_an_idle_transaction_is_not_passed_on
 );
@@ -19,10 +20,11 @@ async fn a_cancel_is_passed_on_with_the_servers_own_key(delivery: Delivery) {
     let (mut client, mut server) = stage.pair().await;
     client.send([query("select 1")]).await;
     server.expect([query("select 1")]).await;
-    client.cancel().await;
+    let mut asking = client.ask_to_cancel().await;
     let cancel = stage.primary.cancel().await;
     assert_eq!((cancel.process_id, &cancel.secret), (server.process_id, &server.secret));
     drop(cancel);
+    asking.expect_closed().await;
     server.reply([error("57014"), idle()]).await;
     client.expect([error("57014"), idle()]).await;
     client.send([query("select 2")]).await;
@@ -75,7 +77,7 @@ async fn a_server_is_not_handed_on_before_its_cancel_connection_has_closed(deliv
     let mut other = stage.client().await;
     client.send([query("select 1")]).await;
     server.expect([query("select 1")]).await;
-    client.cancel().await;
+    client.ask_to_cancel().await;
     let cancel = stage.primary.cancel().await;
     server.reply(one_row("1")).await;
     client.expect(one_row("1")).await;
@@ -89,6 +91,27 @@ async fn a_server_is_not_handed_on_before_its_cancel_connection_has_closed(deliv
     other.expect(one_row("2")).await;
 }
 
+/// Drivers wait for its end before they send the next statement.
+async fn the_clients_cancel_connection_ends_when_the_servers_has(delivery: Delivery) {
+    let mut stage = Stage::new(delivery).await;
+    let (mut client, mut server) = stage.pair().await;
+    client.send([query("select 1")]).await;
+    server.expect([query("select 1")]).await;
+    let mut asking = client.ask_to_cancel().await;
+    let cancel = stage.primary.cancel().await;
+    let mut bystander = stage.client().await;
+    stage.settle(&mut bystander).await;
+    tokio::select! {
+        biased;
+        () = asking.expect_closed() => panic!("the client was told that the cancel is over"),
+        () = std::future::ready(()) => {}
+    }
+    drop(cancel);
+    asking.expect_closed().await;
+    server.reply([error("57014"), idle()]).await;
+    client.expect([error("57014"), idle()]).await;
+}
+
 async fn a_cancel_waits_until_what_is_ours_has_been_answered(delivery: Delivery) {
     let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
     let (mut client, mut server) = stage.pair().await;
@@ -100,11 +123,12 @@ async fn a_cancel_waits_until_what_is_ours_has_been_answered(delivery: Delivery)
     other.send([query("select 2")]).await;
     assert_eq!(server.next().await.tag, b'Q', "the other's setting is undone");
     server.expect([query("select 2")]).await;
-    other.cancel().await;
+    let mut asking = other.ask_to_cancel().await;
     stage.settle(&mut client).await;
     stage.primary.expect_nobody();
     server.reply([complete("RESET"), idle()]).await;
     drop(stage.primary.cancel().await);
+    asking.expect_closed().await;
     server.reply([error("57014"), idle()]).await;
     other.expect([error("57014"), idle()]).await;
 }

@@ -100,7 +100,7 @@ async fn a_cancel_request_is_let_in_beyond_max_client_connections(delivery: Deli
     let (mut client, mut server) = stage.pair().await;
     client.send([query("select 1")]).await;
     server.expect([query("select 1")]).await;
-    client.cancel().await;
+    client.ask_to_cancel().await;
     stage.primary.cancel().await;
 }
 

@@ -205,7 +205,7 @@ async fn a_write_while_a_cancel_is_in_flight_is_routed_anew(delivery: Delivery) 
     let (mut stage, mut client, mut primary, mut replica) = all(delivery).await;
     client.send([query("select 1")]).await;
     replica.expect([query("select 1")]).await;
-    client.cancel().await;
+    client.ask_to_cancel().await;
     let cancel = stage.replica().cancel().await;
     replica.reply([error("57014"), idle()]).await;
     client.expect([error("57014"), idle()]).await;

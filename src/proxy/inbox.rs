@@ -22,8 +22,8 @@ const INBOX: usize = 4096;
 pub(super) enum Message {
     /// A new connection.
     Accept(Plain),
-    /// Somebody wants something cancelled whose client lives here.
-    Cancel { process_id: i32, secret: Vec<u8> },
+    /// Somebody wants something cancelled whose client lives here. Who asks waits until `done` is dropped.
+    Cancel { process_id: i32, secret: Vec<u8>, done: oneshot::Sender<()> },
     /// Somebody wants to see the clients.
     Clients(oneshot::Sender<Vec<ClientRow>>),
     /// A cluster has another primary, or has one again.

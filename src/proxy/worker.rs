@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::admin;
 use crate::net::{Plain, Socket};
@@ -117,8 +117,8 @@ impl Resident {
             };
             match message {
                 Some(Message::Accept(socket)) => guests.accept(socket),
-                Some(Message::Cancel { process_id, secret }) => {
-                    crate::session::cancel::request(&worker, process_id, &secret);
+                Some(Message::Cancel { process_id, secret, done }) => {
+                    crate::session::cancel::request(&worker, process_id, &secret, done);
                 }
                 Some(Message::Clients(answer)) => {
                     let _ = answer.send(worker.client_rows());
@@ -172,9 +172,14 @@ impl Guests {
         let arrived = Box::pin(login::receive(&self.worker, self.desk.directory(), socket)).await;
         match arrived {
             Arrived::Client(newcomer) => newcomer.serve().await,
-            Arrived::Cancel { process_id, secret } => {
+            Arrived::Cancel { process_id, secret, stream } => {
                 if let Some(home) = clients::worker_of(process_id) {
-                    self.desk.inboxes().tell(home, Message::Cancel { process_id, secret }).await;
+                    let (done, is_done) = oneshot::channel();
+                    let message = Message::Cancel { process_id, secret, done };
+                    self.desk.inboxes().tell(home, message).await;
+                    // The end of this connection tells the client that nothing later can be hit.
+                    let _ = is_done.await;
+                    drop(stream);
                 }
             }
             Arrived::Admin(operator) => {

@@ -2,23 +2,28 @@
 //!
 //! A request is passed on only while the client's server runs something for it, and nothing of our own, and the server
 //! is not handed on before the cancel connection has closed: a late cancel hits nobody
-//! (<https://www.postgresql.org/docs/current/protocol-flow.html>, "Canceling Requests in Progress").
+//! (<https://www.postgresql.org/docs/current/protocol-flow.html>, "Canceling Requests in Progress"). Nor is the client's own
+//! cancel connection closed before: drivers wait for that, and then send the next statement.
 
 use std::rc::Rc;
 use std::sync::Arc;
+
+use tokio::sync::oneshot;
 
 use crate::server::Canceler;
 use crate::session::clients::{Activity, Cancelling, Client, Summons};
 use crate::session::worker::Worker;
 
-/// Cancels what the client with this key waits for; nothing if there is none, or if it waits for nothing.
-pub fn request(worker: &Rc<Worker>, process_id: i32, secret: &[u8]) {
+/// Cancels what the client with this key waits for; nothing if there is none, or if it waits for nothing. `done` is
+/// dropped when that is over.
+pub fn request(worker: &Rc<Worker>, process_id: i32, secret: &[u8], done: oneshot::Sender<()>) {
     let Some(client) = worker.clients.with_key(process_id, secret) else {
         tracing::debug!("cancel request with an unknown key");
         return;
     };
     match client.activity.get() {
         Activity::Active | Activity::Waiting | Activity::WaitingForReplica => {
+            client.cancel_done.replace(Some(done));
             client.summon(Summons::Cancel);
         }
         Activity::Idle | Activity::IdleInTransaction => {}
@@ -27,6 +32,7 @@ pub fn request(worker: &Rc<Worker>, process_id: i32, secret: &[u8]) {
 
 /// Cancels what the client's server runs, in the way that it has told.
 pub(super) fn pass_on(worker: &Rc<Worker>, client: &Rc<Client>, canceler: Option<&Arc<Canceler>>) {
+    let done = client.cancel_done.take();
     let Some(canceler) = canceler.map(Arc::clone) else {
         tracing::debug!("the server gave no cancel key");
         return;
@@ -40,6 +46,7 @@ pub(super) fn pass_on(worker: &Rc<Worker>, client: &Rc<Client>, canceler: Option
     let client = Rc::clone(client);
     worker.spawn(async move {
         let sent = send(&client, &canceler).await;
+        drop(done);
         client.cancelling.set(match (sent, client.cancelling.get()) {
             (Delivery::Closed, Cancelling::Yes(count)) if count > 1 => Cancelling::Yes(count - 1),
             (Delivery::Closed, Cancelling::Yes(_) | Cancelling::No) => Cancelling::No,

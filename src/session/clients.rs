@@ -13,6 +13,7 @@ use std::task::Waker;
 
 use slab::Slab;
 use subtle::ConstantTimeEq;
+use tokio::sync::oneshot;
 
 use crate::clock::Mono;
 use crate::cluster::NodeId;
@@ -108,6 +109,8 @@ pub struct Client {
     pub(crate) deadline: Cell<Mono>,
     pub(crate) summons: Cell<Summons>,
     pub(crate) cancelling: Cell<Cancelling>,
+    /// Who has asked for the cancel that is yet to be seen to.
+    pub(crate) cancel_done: RefCell<Option<oneshot::Sender<()>>>,
     pub(crate) pinned: Cell<&'static str>,
     /// On how many channels it listens by way of the hub.
     pub(crate) channels: Cell<usize>,
@@ -284,6 +287,7 @@ impl Clients {
             deadline: Cell::new(Mono::MAX),
             summons: Cell::default(),
             cancelling: Cell::default(),
+            cancel_done: RefCell::default(),
             pinned: Cell::new(""),
             channels: Cell::default(),
             server: Cell::default(),

@@ -33,12 +33,14 @@ const NEWEST: Version = Version::V3_2;
 pub enum Arrived {
     /// An operator, for the admin database.
     Admin(Operator),
-    /// A cancel request; its connection is closed.
+    /// A cancel request.
     Cancel {
         /// The process id of the key.
         process_id: i32,
         /// Its secret.
         secret: Vec<u8>,
+        /// To be dropped when that is over.
+        stream: Stream,
     },
     /// A client.
     Client(Box<Newcomer>),
@@ -138,7 +140,9 @@ struct Guest {
 impl Admitted {
     fn enter(self, worker: &Rc<Worker>, visitor: Visitor) -> Arrived {
         match self {
-            Self::Cancel { process_id, secret } => Arrived::Cancel { process_id, secret },
+            Self::Cancel { process_id, secret } => {
+                Arrived::Cancel { process_id, secret, stream: visitor.stream }
+            }
             Self::Admin(user) => {
                 Arrived::Admin(Operator { stream: visitor.stream, user, buffer: visitor.buffer })
             }

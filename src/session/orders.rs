@@ -57,6 +57,7 @@ impl Session {
             }
             Phase::Attached(_) | Phase::Detached => {}
         }
+        self.client.cancel_done.take();
         Ok(Moved::Yes)
     }
 

@@ -98,6 +98,13 @@ impl Client {
         self.cancel_with(self.process_id, &self.secret).await;
     }
 
+    /// Sends the same and does not wait; the connection is closed when nothing later can be hit.
+    pub(crate) async fn ask_to_cancel(&self) -> Self {
+        let mut other = Self::dial(self.address, Delivery::whole()).await;
+        other.wire.send_bytes(&cancel_request(self.process_id, &self.secret)).await;
+        other
+    }
+
     /// The same with any key.
     pub(crate) async fn cancel_with(&self, process_id: i32, secret: &[u8]) {
         let mut other = Self::dial(self.address, Delivery::whole()).await;

@@ -1,6 +1,6 @@
 //! A client goes over to another backend, because a reload has replaced its own.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -39,6 +39,7 @@ impl Client {
             deadline: self.deadline.clone(),
             summons: Cell::new(self.summons.get()),
             cancelling: Cell::new(self.cancelling.get()),
+            cancel_done: RefCell::new(self.cancel_done.take()),
             pinned: Cell::new(""),
             channels: self.channels.clone(),
             server: Cell::default(),
