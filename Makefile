@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Where downloaded versions of PostgreSQL are kept; git ignores it.
 export PGLAGOON_LOCAL ?= $(CURDIR)/.local
 
-.PHONY: help demo test unit integration regress drivers torture fetch check lint format doc bench micro instructions clean
+.PHONY: help demo test unit integration regress drivers torture fetch check lint format doc release bench micro instructions clean
 
 help:
 	@echo 'make demo         a throwaway primary, two streaming replicas and pgLagoon in front (ARGS="--lag 2s")'
@@ -14,6 +14,7 @@ help:
 	@echo 'make unit         the tests that need no PostgreSQL'
 	@echo 'make integration  the tests against real PostgreSQL'
 	@echo 'make check        format, lints and documentation, as the gate sees them'
+	@echo 'make release      what should be installed, optimised by a profile: target/profiled/release/pglagoon'
 	@echo 'make bench        side by side with PgBouncer and others on this machine (ARGS="--sections select")'
 	@echo 'make torture      200 clients that do everything at once, for a minute (SECONDS=, SEED=)'
 	@echo 'make micro        the steps of the hot path, one by one, timed'
@@ -62,8 +63,13 @@ doc:
 format:
 	$(CARGO) fmt
 
-bench:
-	$(CARGO) bench --bench compare -- $(ARGS)
+# What should be installed: target/profiled/release/pglagoon.
+release:
+	scripts/release.sh
+
+# Of the release. `cargo bench --bench compare -- $(ARGS)` measures an ordinary build, which takes much less time.
+bench: release
+	$(CARGO) bench --bench compare -- --program target/profiled/release/pglagoon $(ARGS)
 
 # For hours: make torture SECONDS=7200. The same clients again: SEED=...
 torture: fetch

@@ -70,7 +70,7 @@ pub(crate) fn command(
             command.args(["floor", &port.to_string(), &config.nodes.primary.to_string()]);
         }
         Kind::SplitOff | Kind::SplitOn => {
-            command = Command::new(env!("CARGO_BIN_EXE_pglagoon"));
+            command = Command::new(&setup.program);
             command.args(["serve", "--config"]);
             command.arg(write("toml", pglagoon(setup, kind, config, port))?);
         }

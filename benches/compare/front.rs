@@ -125,9 +125,9 @@ impl Front {
 impl Drop for Front {
     fn drop(&mut self) {
         if let Some(process) = &mut self.process {
-            // Pgpool-II has children, which it takes along when it is asked to go.
+            // Pgpool-II has children, which it takes along when it is asked to go, and pgLagoon may have a profile to write.
             let pid = process.id().to_string();
-            if self.kind == Kind::Pgpool {
+            if matches!(self.kind, Kind::Pgpool | Kind::SplitOff | Kind::SplitOn) {
                 let _ = Command::new("kill").args(["-s", "INT", &pid]).status();
             } else {
                 let _ = process.kill();

@@ -78,7 +78,7 @@ fn compare() -> Result<(), Box<dyn Error>> {
     let plan = Options::parse().plan();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let setup = runtime.block_on(Setup::start())?;
+    let setup = runtime.block_on(Setup::start(&plan.program))?;
     let about = setup.describe();
     println!("{about}");
     let mut tables = Vec::new();

@@ -1,6 +1,7 @@
 //! What is measured, and for how long.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
@@ -27,6 +28,9 @@ pub(crate) struct Options {
     /// Protocols of pgbench, for `select`
     #[arg(long, value_delimiter = ',', value_enum)]
     protocols: Option<Vec<Protocol>>,
+    /// The pgLagoon to be measured, another than the one that was built with this program
+    #[arg(long)]
+    program: Option<PathBuf>,
     /// What cargo says to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
@@ -86,6 +90,8 @@ pub(crate) struct Plan {
     pub(crate) rounds: usize,
     clients: Option<Vec<usize>>,
     pub(crate) protocols: Vec<Protocol>,
+    /// pgLagoon.
+    pub(crate) program: PathBuf,
 }
 
 impl Options {
@@ -103,6 +109,7 @@ impl Options {
             rounds: self.rounds.unwrap_or(rounds).max(1),
             clients: self.clients,
             protocols: self.protocols.unwrap_or_else(|| Protocol::value_variants().to_vec()),
+            program: self.program.unwrap_or_else(|| env!("CARGO_BIN_EXE_pglagoon").into()),
         }
     }
 }

@@ -27,6 +27,8 @@ const RAISED: &str = "PGLAGOON_BENCH_FILES_RAISED";
 pub(crate) struct Setup {
     cluster: Cluster,
     installation: Installation,
+    /// pgLagoon.
+    pub(crate) program: PathBuf,
     /// Where pgbench is.
     tools: PathBuf,
     pub(crate) pgbouncer: Option<PgBouncer>,
@@ -45,7 +47,7 @@ pub(crate) struct PgBouncer {
 
 impl Setup {
     /// Finds or installs the programs, and starts a primary with two replicas.
-    pub(crate) async fn start() -> Result<Self, Box<dyn Error>> {
+    pub(crate) async fn start(program: &Path) -> Result<Self, Box<dyn Error>> {
         let search = Search::new();
         let installation = search.find_or_install()?;
         let tools = search.tools()?;
@@ -66,6 +68,9 @@ impl Setup {
         let setup = Self {
             cluster,
             installation,
+            program: program
+                .canonicalize()
+                .map_err(|error| format!("{}: {error}", program.display()))?,
             tools,
             pgbouncer: PgBouncer::find_or_install(),
             pgpool: find_or_install("pgpool"),
