@@ -132,6 +132,7 @@
 //! | which replica a read gets | `route::balance` |
 //! | where a transaction runs whose BEGIN can wait | `session::held` |
 //! | what a read must see | `session::terms`; its parameters: `session::ours` |
+//! | whether a copy of a statement has the columns that its client knows | `session::columns`, [`server::shape`] |
 //! | what PREPARE, EXECUTE and DEALLOCATE of SQL do | `sql::prepared`, `session::naming`; what a server has of it: [`server::given`] |
 //! | what keeps a client on its server, and until when | `session::pins`, `session::inquiry` |
 //! | what RESET and DISCARD ALL go back to | `session::resets` |
@@ -246,6 +247,12 @@
 //! * **A stale plan is repaired only for clients that learn the columns in the same batch** (Parse or Describe): one that
 //!   relies on columns that it was told of earlier would misread its rows. It gets PostgreSQL's error (0A000), which
 //!   drivers that cache descriptions wait for; the server's statement is given up in any case.
+//! * **Columns that a client was told of are checked before it binds a copy that we have made** (`session::columns`): to
+//!   PostgreSQL what another server parses, or parses anew, is right whatever it looks like. Every copy is described once
+//!   and compared with what Describe told of the statement (parameters, and names, types and modifiers of columns); if it
+//!   differs the client gets that 0A000. Its batch waits meanwhile, a round trip per copy, whether or not we know of DDL:
+//!   what others do to the catalog must not be noticed too late, and a write must not run first. A copy that has been
+//!   compared costs nothing, nor do statements that nobody has described.
 //! * **The same text under other circumstances is another prepared statement** (`Background`), for named statements
 //!   too: literals and names are resolved when a text is parsed, so two clients with different `search_path`, `TimeZone`
 //!   or role must not share one.

@@ -25,7 +25,13 @@ scripted!(
     deallocate_all_forgets_names,
     a_server_that_lost_its_statements_is_given_them_again,
     a_close_is_answered_in_its_place,
-    eviction_never_closes_what_a_pipeline_refers_to;
+    eviction_never_closes_what_a_pipeline_refers_to,
+    a_client_that_knows_the_columns_has_each_copy_checked_once,
+    a_client_that_knows_other_columns_is_told_so,
+    other_parameters_are_another_statement,
+    another_client_that_parses_it_is_not_bothered,
+    a_known_statement_in_a_transaction_is_checked_there,
+    who_is_told_other_columns_has_another_statement;
     split a_named_statement_has_the_servers_name_there
 );
 
@@ -102,6 +108,188 @@ async fn describe_without_bind_prepares_the_statement_too(delivery: Delivery) {
     let described = [parameter_description(), columns(), idle()];
     second.answer(sent, [&[parse_complete()], &described[..]].concat()).await;
     client.expect(described).await;
+}
+
+fn described() -> [Frame; 2] {
+    [parameter_description(), columns()]
+}
+
+/// RowDescription of one column of another name.
+fn other_columns() -> Frame {
+    let mut frame = columns();
+    frame.body[2] = b'C';
+    frame
+}
+
+fn refused() -> Frame {
+    let fields = [
+        "SERROR",
+        "VERROR",
+        "C0A000",
+        "Mcached plan must not change result type",
+        "Fplancache.c",
+        "RRevalidateCachedQuery",
+        "",
+    ];
+    Frame::new(b'E', fields.join("\0").into_bytes().into_iter().chain([0]).collect::<Vec<_>>())
+}
+
+/// The client prepares `select 1` as `a` on the first server, and is told its columns.
+async fn prepare_and_describe(client: &mut Client, server: &mut Server) {
+    prepare(client, server, ("a", "pgl_1"), "select 1").await;
+    describe(client, server, "a", "pgl_1").await;
+}
+
+async fn describe(client: &mut Client, server: &mut Server, name: &str, its: &str) {
+    client.send([describe_statement(name), sync()]).await;
+    let answer = [&described()[..], &[idle()]].concat();
+    server.answer([describe_statement(its), sync()], &answer).await;
+    client.expect(answer).await;
+}
+
+/// What a server is asked about a statement that its client knows.
+fn check(name: &str) -> [Frame; 3] {
+    [parse(name, "select 1"), describe_statement(name), flush()]
+}
+
+async fn a_client_that_knows_the_columns_has_each_copy_checked_once(delivery: Delivery) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 2).await;
+    let (mut client, mut server) = stage.pair().await;
+    let mut other = stage.client().await;
+    prepare_and_describe(&mut client, &mut server).await;
+    client.send(run_named("a")).await;
+    server.answer(run_named("pgl_1"), ran()).await;
+    client.expect(ran()).await;
+    let run = run_named("a");
+    let mut second =
+        second_server(&mut stage, (&mut other, &mut server), (&mut client, &run)).await;
+    // Nothing of the client's runs before the answer.
+    second.answer(check("pgl_1"), [&[parse_complete()], &described()[..]].concat()).await;
+    for _ in 0..2 {
+        second.answer(run_named("pgl_1"), ran()).await;
+        client.expect(ran()).await;
+        client.send(run_named("a")).await;
+    }
+    second.answer(run_named("pgl_1"), ran()).await;
+    client.expect(ran()).await;
+}
+
+/// The client runs its statement on a server that answers `answer` to the check.
+async fn refuse(delivery: Delivery, answer: &[Frame]) -> (Stage, Client, Server, Server) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 2).await;
+    let (mut client, mut server) = stage.pair().await;
+    let mut other = stage.client().await;
+    prepare_and_describe(&mut client, &mut server).await;
+    let run = run_named("a");
+    let mut second =
+        second_server(&mut stage, (&mut other, &mut server), (&mut client, &run)).await;
+    second.answer(check("pgl_1"), [&[parse_complete()], answer].concat()).await;
+    second.answer(run_named("pgl_0"), [error("26000"), idle()]).await;
+    client.expect([refused(), idle()]).await;
+    other.send([terminate()]).await;
+    (stage, client, server, second)
+}
+
+async fn a_client_that_knows_other_columns_is_told_so(delivery: Delivery) {
+    let other = [parameter_description(), other_columns()];
+    let (_stage, mut client, _server, mut second) = refuse(delivery, &other).await;
+    // For as long as it uses that name; and the copy has gone.
+    client.send(run_named("a")).await;
+    second.expect([&[close_statement("pgl_1")], &run_named("pgl_0")[..]].concat()).await;
+    second.reply([close_complete(), error("26000"), idle()]).await;
+    client.expect([refused(), idle()]).await;
+    // Parsed again it is what it is now.
+    client.send([&[parse("b", "select 1"), describe_statement("b")], &[sync()][..]].concat()).await;
+    let sent = [parse("pgl_2", "select 1"), describe_statement("pgl_2"), sync()];
+    let answer = [&[parse_complete()], &other[..], &[idle()]].concat();
+    second.answer(sent, &answer).await;
+    client.expect(answer).await;
+    client.send(run_named("b")).await;
+    second.answer(run_named("pgl_2"), ran()).await;
+    client.expect(ran()).await;
+}
+
+async fn other_parameters_are_another_statement(delivery: Delivery) {
+    let parameters = Frame::new(b't', [0, 1, 0, 0, 0, 23]);
+    refuse(delivery, &[parameters, columns()]).await;
+}
+
+async fn another_client_that_parses_it_is_not_bothered(delivery: Delivery) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 2).await;
+    let (mut client, mut server) = stage.pair().await;
+    let mut other = stage.client().await;
+    prepare_and_describe(&mut client, &mut server).await;
+    let parses = [parse("b", "select 1"), bind("", "b"), describe_portal(""), execute(""), sync()];
+    let mut second =
+        second_server(&mut stage, (&mut client, &mut server), (&mut other, &parses)).await;
+    let sent =
+        [parse("pgl_1", "select 1"), bind("", "pgl_1"), describe_portal(""), execute(""), sync()];
+    let answer = [bind_complete(), columns(), row("1"), complete("SELECT 1"), idle()];
+    let answer = [&[parse_complete()], &answer[..]].concat();
+    second.answer(sent, &answer).await;
+    other.expect(answer).await;
+    // Nobody has asked that server yet what it looks like.
+    other.send(run_named("b")).await;
+    second.answer([describe_statement("pgl_1"), flush()], described()).await;
+    second.answer(run_named("pgl_1"), ran()).await;
+    other.expect(ran()).await;
+}
+
+async fn who_is_told_other_columns_has_another_statement(delivery: Delivery) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 2).await;
+    let (mut client, mut server) = stage.pair().await;
+    let mut other = stage.client().await;
+    prepare_and_describe(&mut client, &mut server).await;
+    let parses = [parse("b", "select 1"), describe_statement("b"), sync()];
+    let mut second =
+        second_server(&mut stage, (&mut client, &mut server), (&mut other, &parses)).await;
+    let told = [parse_complete(), parameter_description(), other_columns()];
+    let answer = [&told[..], &[idle()]].concat();
+    let sent = [parse("pgl_1", "select 1"), describe_statement("pgl_1"), sync()];
+    second.answer(sent, &answer).await;
+    other.expect(answer).await;
+    // It is given a copy of its own, once.
+    other.send(run_named("b")).await;
+    second.expect([close_statement("pgl_1")]).await;
+    second.expect(check("pgl_2")).await;
+    second.reply([&[close_complete()], &told[..]].concat()).await;
+    second.answer(run_named("pgl_2"), ran()).await;
+    other.expect(ran()).await;
+    run(&mut other, &mut second, "b", "pgl_2").await;
+    // The first client's is what it was, where it is.
+    client.send([query("commit")]).await;
+    server.answer([query("commit")], [complete("COMMIT"), idle()]).await;
+    client.expect([complete("COMMIT"), idle()]).await;
+    run(&mut client, &mut server, "a", "pgl_1").await;
+}
+
+/// The client runs what it calls `name`, and the server what is `its` name.
+async fn run(client: &mut Client, server: &mut Server, name: &str, its: &str) {
+    client.send(run_named(name)).await;
+    server.answer(run_named(its), ran()).await;
+    client.expect(ran()).await;
+}
+
+async fn a_known_statement_in_a_transaction_is_checked_there(delivery: Delivery) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 2).await;
+    let (mut client, mut server) = stage.pair().await;
+    let mut other = stage.client().await;
+    prepare_and_describe(&mut client, &mut server).await;
+    let mut second =
+        second_server(&mut stage, (&mut other, &mut server), (&mut client, &[query("begin")]))
+            .await;
+    second.answer([query("begin")], [complete("BEGIN"), in_transaction()]).await;
+    client.expect([complete("BEGIN"), in_transaction()]).await;
+    client.send(run_named("a")).await;
+    second.answer(check("pgl_1"), [parse_complete(), parameter_description(), no_data()]).await;
+    second.answer(run_named("pgl_0"), [error("26000"), failed()]).await;
+    client.expect([refused(), failed()]).await;
+    // A failed transaction is what PostgreSQL speaks of first.
+    client.send(run_named("a")).await;
+    let sent = [close_statement("pgl_1"), parse("pgl_2", "select 1")];
+    second.expect([&sent[..], &run_named("pgl_2")].concat()).await;
+    second.reply([close_complete(), error("25P02"), failed()]).await;
+    client.expect([error("25P02"), failed()]).await;
 }
 
 async fn two_clients_share_one_statement(delivery: Delivery) {

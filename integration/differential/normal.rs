@@ -1,4 +1,5 @@
-//! What two servers need not agree on: process numbers, oids of new objects, names of temporary schemas.
+//! What two servers need not agree on: process numbers, oids of new objects, names of temporary schemas, the line in
+//! PostgreSQL's source of an error that pgLagoon may report in its stead.
 
 use std::collections::HashMap;
 
@@ -19,11 +20,20 @@ pub(super) fn normalise(answers: &mut [Answer], database: &str) {
                 b'A' => frame.body[..4].fill(0),
                 b'T' => oids.columns(&mut frame.body),
                 b't' => oids.list(&mut frame.body[2..]),
+                b'E' if contains(&frame.body, b"RRevalidateCachedQuery\0") => {
+                    let fields = frame.body.split(|byte| *byte == 0);
+                    let fields: Vec<_> = fields.filter(|field| !field.starts_with(b"L")).collect();
+                    frame.body = fields.join(&0);
+                }
                 b'E' | b'N' | b'D' | b'd' => names(&mut frame.body, database),
                 _ => {}
             }
         }
     }
+}
+
+fn contains(body: &[u8], part: &[u8]) -> bool {
+    body.windows(part.len()).any(|window| window == part)
 }
 
 /// The order of parameters is nobody's business, nor are process number and secret.

@@ -61,6 +61,7 @@ impl Interner {
                 verdict,
                 reuse,
                 background: background.cloned(),
+                shape: Arc::default(),
             })
         };
         let body = body(query, types);
@@ -77,6 +78,7 @@ impl Interner {
             known.origin == origin
                 && known.is(query, types)
                 && known.background.as_ref() == Some(background)
+                && !known.shape.is_retired()
         };
         let young = self.young.get(&hash).filter(is_same);
         if let Some(known) = young.filter(|known| known.edition == edition) {
@@ -109,7 +111,17 @@ impl Interner {
     ) -> Arc<Statement> {
         match &old.background {
             None => Arc::new(old.renewed(catalog.edition(), classify(old.body()))),
-            known => self.intern((&old.query, &old.types), (catalog, known.as_ref()), classify),
+            known => {
+                let text = (&*old.query, &*old.types);
+                let renewed = self.intern(text, (catalog, known.as_ref()), classify);
+                // What its clients were told of it stays true of it alone.
+                let is_same = renewed.id == old.id;
+                if is_same {
+                    renewed
+                } else {
+                    Arc::new(old.renewed(catalog.edition(), renewed.verdict))
+                }
+            }
         }
     }
 }

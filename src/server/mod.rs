@@ -12,6 +12,7 @@ pub mod given;
 pub mod interner;
 pub mod login;
 pub mod settings;
+pub mod shape;
 pub mod statements;
 
 use std::sync::Arc;

@@ -1,6 +1,8 @@
 //! Prepared statements: what they are, shared by all who use the same text, and which of them a server has.
 
-use std::collections::HashMap;
+mod described;
+
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +12,9 @@ use crate::clock::Mono;
 use crate::protocol::frontend::{self, Object};
 use crate::server::given::Given;
 use crate::server::settings::Meaning;
+use crate::server::shape::Shape;
 use crate::sql::{Verdict, prepared, reuse};
+use described::Described;
 
 /// Tells statements apart: equal ids mean equal text and parameter types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,6 +40,8 @@ pub struct Statement {
     pub reuse: Reuse,
     /// Under which circumstances it was parsed; `None` if that is not known: nobody else shares it then.
     pub(super) background: Option<Background>,
+    /// What its clients rely on.
+    pub shape: Arc<Shape>,
 }
 
 /// Under which circumstances a text is parsed: with the same ones it means the same.
@@ -103,6 +109,7 @@ impl Statement {
             verdict,
             reuse: self.reuse,
             background: self.background.clone(),
+            shape: Arc::clone(&self.shape),
         }
     }
 }
@@ -171,6 +178,16 @@ struct Prepared {
     /// How many Parse messages of it have not been answered. The last one is that of `name`.
     on_the_way: u32,
     since: Mono,
+    looks: Looks,
+}
+
+/// Whether a server's copy of a statement has the columns that clients rely on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looks {
+    /// The server has said so.
+    Checked,
+    /// It has not been asked.
+    Unchecked,
 }
 
 /// What a server can do about a text that a client parses without giving it a name.
@@ -201,17 +218,21 @@ pub struct Statements {
     once: Vec<u64>,
     /// The names that clients have chosen themselves.
     pub given: Given,
+    /// What the answers to Describe that are owed are about, the oldest first.
+    described: VecDeque<Described>,
+    /// What has turned out to look otherwise here than its client was told.
+    misfit: Option<StatementId>,
 }
 
 impl Statements {
     /// The name under which the server has the statement, or will once the Parse on its way is done.
     #[inline]
-    pub fn name(&mut self, id: StatementId) -> Option<ServerName> {
+    pub fn name(&mut self, id: StatementId) -> Option<(ServerName, Looks)> {
         self.clock += 1;
         let clock = self.clock;
         self.named.get_mut(&id).map(|prepared| {
             prepared.used = clock;
-            prepared.name
+            (prepared.name, prepared.looks)
         })
     }
 
@@ -227,7 +248,13 @@ impl Statements {
         self.next = self.next.wrapping_add(1);
         let name = ServerName(self.next);
         let earlier = self.named.get(&id).map_or(0, |prepared| prepared.on_the_way);
-        let prepared = Prepared { name, used: self.clock, on_the_way: earlier + 1, since: now };
+        let prepared = Prepared {
+            name,
+            used: self.clock,
+            on_the_way: earlier + 1,
+            since: now,
+            looks: Looks::Unchecked,
+        };
         self.give_up(id);
         self.named.insert(id, prepared);
         name
@@ -413,7 +440,7 @@ mod tests {
         let name = statements.prepare(id(1), Mono::ZERO);
         statements.confirm(id(1));
         statements.forget(id(1));
-        assert_eq!(statements.name(id(1)), Some(name));
+        assert_eq!(statements.name(id(1)), Some((name, Looks::Unchecked)));
     }
 
     #[test]
@@ -426,7 +453,7 @@ mod tests {
         statements.forget(id(1));
         statements.confirm(id(1));
         assert!(statements.is_prepared(id(1)));
-        assert_eq!(statements.name(id(1)), Some(second));
+        assert_eq!(statements.name(id(1)), Some((second, Looks::Unchecked)));
         statements.prepare(id(1), Mono::ZERO);
         statements.prepare(id(1), Mono::ZERO);
         statements.confirm(id(1));

@@ -21,6 +21,7 @@ impl Ledger for Books<'_> {
     fn completed(&mut self, owed: Owed) {
         match owed.change {
             Change::None | Change::Uses(_) => {}
+            Change::Checks(_) | Change::Describes(_) => self.statements.end_description(),
             Change::Startup => drop(self.parameters.take_revoked()),
             Change::Names | Change::Unnamed => self.names.commit(),
             Change::Prepares(id) => self.statements.confirm(id),
@@ -73,6 +74,7 @@ impl Books<'_> {
         }
         match owed.change {
             Change::None | Change::Startup | Change::Uses(_) => {}
+            Change::Checks(_) | Change::Describes(_) => self.statements.end_description(),
             Change::Names | Change::Unnamed => self.names.roll_back(),
             Change::Prepares(id) => self.statements.forget(id),
             Change::PreparesAndNames(id) | Change::PreparesUnnamed(id) => {

@@ -301,7 +301,7 @@ impl Session {
                 }
                 Taken::Incomplete => return Ok(Used::Stop(position)),
                 Taken::Wait => {
-                    self.hold = Hold::Hub;
+                    self.hold = hold_at(requests.link.gate);
                     return Ok(Used::Stop(position));
                 }
                 Taken::TooLong => {
@@ -358,12 +358,20 @@ impl Session {
     }
 }
 
+/// What a frame waits for that must wait.
+fn hold_at(gate: Gate) -> Hold {
+    match gate {
+        Gate::Open => Hold::Hub,
+        Gate::Shut => Hold::Batch,
+    }
+}
+
 /// Whether the next frame, which begins with `tag`, may go to the server that the client has. A replica was chosen for
 /// one batch: the next may be a write, so it waits until the server has been given back.
 #[inline]
 fn admit(requests: &Requests<'_>, side: Side, batches: Batches, tag: Option<&u8>) -> Admission {
     let machine = &requests.link.machine;
-    if requests.link.gate == Gate::Shut && machine.awaits_own_query() {
+    if requests.link.gate == Gate::Shut && machine.awaits_consent() {
         return Admission::Hold;
     }
     if side.is_primary()

@@ -47,7 +47,8 @@ pub(crate) struct Link {
 pub(crate) enum Gate {
     /// They may: whatever becomes of the settings.
     Open,
-    /// The settings change who the session is: nothing may run before the server has agreed.
+    /// The settings change who the session is, or a statement may have other columns than the client knows: nothing may
+    /// run before the server has agreed.
     Shut,
 }
 

@@ -23,6 +23,7 @@ mod catalog;
 mod channels;
 mod cleaning;
 pub mod clients;
+mod columns;
 pub mod connect;
 pub mod directory;
 mod fitting;

@@ -98,6 +98,14 @@ impl Names {
         last.is_some_and(|upcoming| upcoming.text.is_some())
     }
 
+    /// Whether a Parse of `name` has not been answered: its client knows nothing of the statement yet.
+    pub(crate) fn is_being_parsed(&self, name: &[u8]) -> bool {
+        self.pending.iter().any(|upcoming| match &upcoming.what {
+            What::One(pending, statement) => **pending == *key(name) && statement.is_some(),
+            What::All => false,
+        })
+    }
+
     /// The names of all statements of SQL.
     pub(crate) fn of_sql(&self) -> Vec<Box<[u8]>> {
         let named = self.named.iter().flat_map(|named| named.iter());

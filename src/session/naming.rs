@@ -12,7 +12,7 @@ use crate::net::buffer::Gather;
 use crate::protocol::frontend::{self, Object};
 use crate::protocol::{BackendTag, ErrorFields, SqlState, TransactionStatus, frame};
 use crate::server::given::Holds;
-use crate::server::statements::Statement;
+use crate::server::statements::{Background, Statement};
 use crate::session::machine::{Change, OnBackend, Owed, Request};
 use crate::session::names::{Changed, Names};
 use crate::session::ours::{Fault, not_on_replica, reserved_name};
@@ -138,10 +138,18 @@ impl Requests<'_> {
         if statement.means_the_same(background.as_ref()) {
             return statement;
         }
-        let known = (self.catalog, background.as_ref());
-        let renewed = self.worker.intern((&statement.query, &statement.types), known);
+        let renewed = self.renewed(&statement, background.as_ref());
         self.names.adopt(name, &renewed);
         renewed
+    }
+
+    /// What the text of a statement is now.
+    pub(super) fn renewed(
+        &self,
+        statement: &Statement,
+        background: Option<&Background>,
+    ) -> Arc<Statement> {
+        self.worker.intern((&statement.query, &statement.types), (self.catalog, background))
     }
 
     /// The client uses a name that stands for nothing: the server must find nothing either.

@@ -96,7 +96,7 @@ impl Session {
         }
         if self.hold == Hold::Batch
             && attached.lease.gate == Gate::Shut
-            && !attached.lease.machine.awaits_own_query()
+            && !attached.lease.machine.awaits_consent()
         {
             self.hold = Hold::Nothing;
             self.pending = Pending::Look;

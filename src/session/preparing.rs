@@ -6,7 +6,10 @@ use crate::net::buffer::Gather;
 use crate::protocol::TransactionStatus;
 use crate::protocol::frontend::{self, Bind, Named, Object, Parse};
 use crate::server::given::Holds;
-use crate::server::statements::{Background, Offer, Reuse, ServerName, Statement, StatementId};
+use crate::server::shape::Fit;
+use crate::server::statements::{
+    Background, Looks, Offer, Reuse, ServerName, Statement, StatementId,
+};
 use crate::session::listening::Readiness;
 use crate::session::machine::{Change, Owed, Request};
 use crate::session::naming::{NAMING, OUR_PREFIX, meant};
@@ -16,6 +19,15 @@ use crate::session::survey::Surveyed;
 use crate::session::{Replay, Wrote};
 use crate::sql::Effects;
 use crate::sql::prepared::Wants;
+
+/// What a prepared statement is named for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// To be run.
+    Bind,
+    /// For its parameters and columns.
+    Describe,
+}
 
 impl Requests<'_> {
     pub(super) fn parse(&mut self, parse: Parse<'_>, range: (usize, usize), out: &mut Gather<'_>) {
@@ -162,7 +174,7 @@ impl Requests<'_> {
                 return Readiness::Wait;
             }
         }
-        let (name, change) = self.resolve_bind(&bind, out);
+        let Some((name, change)) = self.resolve_bind(&bind, out) else { return Readiness::Wait };
         match name {
             None => out.pass(range.0, range.1),
             Some(name) => {
@@ -173,13 +185,13 @@ impl Requests<'_> {
         Readiness::Ready
     }
 
-    /// What a Bind does, the name that must stand in it (`None` if it is right as it is), and what it changes.
+    /// What a Bind does, the name that must stand in it (`None` if it is right as it is), and what it changes. Nothing
+    /// if it has to wait until the server has said what the statement's columns are.
     pub(super) fn resolve_bind(
         &mut self,
         bind: &Bind<'_>,
         out: &mut Gather<'_>,
-    ) -> (Option<ServerName>, Change) {
-        self.traffic.binds.add(1);
+    ) -> Option<(Option<ServerName>, Change)> {
         let statement = self.names.get(bind.statement).map(Arc::clone);
         if let Some(statement) = &statement {
             let verdict = meant(self.names, statement.verdict, &statement.query);
@@ -194,7 +206,9 @@ impl Requests<'_> {
                 self.portals.unbind(bind.portal);
             }
         }
-        self.resolve(bind.statement, statement.as_ref(), out)
+        let resolved = self.resolve((bind.statement, Purpose::Bind), statement.as_ref(), out)?;
+        self.traffic.binds.add(1);
+        Some(resolved)
     }
 
     pub(super) fn describe(
@@ -211,7 +225,9 @@ impl Requests<'_> {
             return;
         }
         let statement = self.names.get(named.name).map(Arc::clone);
-        let (name, change) = self.resolve(named.name, statement.as_ref(), out);
+        let wanted = (named.name, Purpose::Describe);
+        let Some((name, change)) = self.resolve(wanted, statement.as_ref(), out) else { return };
+        let change = self.expect_description(named.name).unwrap_or(change);
         match name {
             None => out.pass(range.0, range.1),
             Some(name) => {
@@ -223,53 +239,82 @@ impl Requests<'_> {
 
     /// Sees to it that the server has the statement that the client calls `name`, and returns the name under
     /// which it does; `None` if the client's own name is right, or is to provoke the error that it deserves. With it what
-    /// a request that names it changes.
+    /// a request that names it changes. Nothing if a Bind has to wait until the server has said what the columns are.
     fn resolve(
         &mut self,
-        name: &[u8],
+        (name, purpose): (&[u8], Purpose),
         statement: Option<&Arc<Statement>>,
         out: &mut Gather<'_>,
-    ) -> (Option<ServerName>, Change) {
+    ) -> Option<(Option<ServerName>, Change)> {
         let Some(statement) = statement else {
             if name.is_empty() && self.link.server.statements.unnamed().is_some() {
                 // The server's unnamed statement is somebody else's.
                 self.close_unnamed(out);
             }
             self.give_unknown(name, out);
-            return (name.starts_with(OUR_PREFIX).then_some(ServerName::NOBODY), Change::None);
+            let known = name.starts_with(OUR_PREFIX).then_some(ServerName::NOBODY);
+            return Some((known, Change::None));
         };
         if statement.is_sql() {
             self.give(name, Wants::Statement, out);
-            return (None, Change::None);
+            return Some((None, Change::None));
         }
         let statements = &mut self.link.server.statements;
         if name.is_empty() && statements.unnamed() == Some(statement.id) {
-            return (None, Change::None);
+            return Some((None, Change::None));
         }
-        if let Some(known) = statements.name(statement.id) {
-            return (Some(known), Change::Uses(statement.id));
+        let known = statements.name(statement.id);
+        if !matches!(known, Some((_, Looks::Checked)))
+            && purpose == Purpose::Bind
+            && statement.shape.is_known()
+        {
+            match self.fit(name, statement, out) {
+                Fit::Fits => {}
+                Fit::Misfits => return Some((Some(ServerName::NOBODY), Change::None)),
+                Fit::Unknown => return None,
+            }
+        }
+        if let Some((known, _)) = known {
+            return Some((Some(known), Change::Uses(statement.id)));
         }
         let statement = &self.as_understood_now(name, Arc::clone(statement));
         if statement.verdict.effects.intersects(NAMING) {
             self.prepare_names(statement.verdict, &statement.query, out);
         }
         let statements = &mut self.link.server.statements;
-        if let Some(known) = statements.name(statement.id) {
-            return (Some(known), Change::Uses(statement.id));
+        if let Some((known, _)) = statements.name(statement.id) {
+            return Some((Some(known), Change::Uses(statement.id)));
         }
+        if name.is_empty() && statements.unnamed() == Some(statement.id) {
+            return Some((None, Change::None));
+        }
+        Some(match self.inject(name, statement, out) {
+            None => (None, Change::None),
+            prepared => (prepared, Change::Uses(statement.id)),
+        })
+    }
+
+    /// Has the server parse what the client calls `name`. Returns its name there, if it has one.
+    pub(super) fn inject(
+        &mut self,
+        name: &[u8],
+        statement: &Statement,
+        out: &mut Gather<'_>,
+    ) -> Option<ServerName> {
         self.traffic.server_parses.add(1);
+        let statements = &mut self.link.server.statements;
         if name.is_empty() {
             statements.set_unnamed(Some(statement.id));
             self.link.machine.sent(Owed::swallow(Request::Parse));
             frontend::parse(out.insert(), b"", &statement.query, &statement.types);
-            return (None, Change::None);
+            return None;
         }
         let prepared = statements.prepare(statement.id, self.now);
         let change = Change::Prepares(statement.id);
         self.link.machine.sent(Owed::swallow(Request::Parse).with(change));
         let text = prepared.text();
         frontend::parse(out.insert(), text.as_bytes(), &statement.query, &statement.types);
-        (Some(prepared), Change::Uses(statement.id))
+        Some(prepared)
     }
 
     pub(super) fn close(&mut self, named: Named<'_>, range: (usize, usize), out: &mut Gather<'_>) {

@@ -104,8 +104,9 @@ impl Replies<'_> {
             let tag = BackendTag(header.tag);
             let frame = rest.get(..header.size);
             if frame.is_none()
-                && (must_be_whole(tag) || self.inquiry.is_asked())
-                && header.size <= crate::net::buffer::SCRATCH_LEN
+                && (self.describes(tag)
+                    || (must_be_whole(tag) || self.inquiry.is_asked())
+                        && header.size <= crate::net::buffer::SCRATCH_LEN)
             {
                 break;
             }
@@ -177,10 +178,8 @@ impl Replies<'_> {
             return Ok(OnBackend::Swallow);
         }
         let oldest = self.link.machine.oldest();
-        if let (BackendTag::ERROR_RESPONSE, Change::Uses(id)) = (tag, at_hand)
-            && self.seen.is_plan_stale()
-        {
-            self.link.server.statements.give_up(id);
+        if let Change::Uses(id) | Change::Describes(id) | Change::Checks(id) = at_hand {
+            self.on_used(tag, body, (id, at_hand));
         }
         let shown = self.ask_machine(tag, body)?;
         if let Some(listening) = self.listening {

@@ -61,7 +61,7 @@ pub(super) struct Requests<'a> {
 pub(super) enum Taken {
     /// So many bytes were taken: the frame, or the beginning of one that streams.
     Bytes(usize),
-    /// The frame must wait until the hub listens.
+    /// The frame must wait until the hub listens, or, if the gate is shut, the server agrees.
     Wait,
     /// A frame to be ignored, of so many bytes, not all of which need be there.
     Drop(usize),

@@ -89,7 +89,7 @@ impl Requests<'_> {
         }
         let values_at = start + rest.len() - bind.rest.len();
         let missing = size - rest.len();
-        let (name, change) = self.resolve_bind(&bind, out);
+        let Some((name, change)) = self.resolve_bind(&bind, out) else { return Ok(Taken::Wait) };
         match name {
             None => out.pass(start, start + rest.len()),
             Some(name) => {

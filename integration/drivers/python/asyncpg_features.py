@@ -61,6 +61,13 @@ async def prepare():
         for turn in range(3):
             for width in range(120):
                 assert await one.fetchval(f"SELECT $1::int + {width}", turn) == turn + width
+    # It knows the columns of what it has prepared, and waits to be told that they are others.
+    async with Connection() as one:
+        for more in range(3):
+            for _ in range(3):
+                assert len((await one.fetch(f"SELECT * FROM {table} WHERE id < 9"))[0]) == 3 + more
+            await one.execute(f"ALTER TABLE {table} ADD COLUMN more{more} int")
+            assert len((await one.fetch(f"SELECT * FROM {table} WHERE id < 9"))[0]) == 4 + more
     # Its cache switched off, it parses and binds in two steps.
     conn = await asyncpg.connect(url, statement_cache_size=0)
     for i in range(20):

@@ -148,8 +148,9 @@ impl Machine {
             | Request::DescribeStatement
             | Request::Execute
             | Request::Parse => {
-                // What we inject ourselves is followed by the client's own message, which opens the batch.
-                if owed.fate != Fate::Swallow {
+                // What we inject ourselves is followed by the client's own message, which opens the batch; by and by,
+                // if its answer is waited for.
+                if owed.fate != Fate::Swallow || matches!(owed.change, Change::Checks(_)) {
                     self.batch = Batch::Open;
                 }
             }

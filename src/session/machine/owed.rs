@@ -49,6 +49,10 @@ pub(crate) enum Change {
     None,
     /// Nothing; it runs or describes this statement of the server's.
     Uses(StatementId),
+    /// Nothing; it describes this statement of the server's to the client: the oldest entry of its list of such requests.
+    Describes(StatementId),
+    /// The same, to ourselves: whether it looks as the client was told, before that uses it.
+    Checks(StatementId),
     /// The server gets a statement of its own name.
     Prepares(StatementId),
     /// The client's name for a statement changes: the oldest entry of the session's list of such changes.

@@ -63,6 +63,12 @@ impl Machine {
         self.owed.iter().any(|owed| owed.fate == Fate::Swallow && owed.request == Request::Query)
     }
 
+    /// Whether what the client sends must wait until the server has agreed to something of ours.
+    pub(crate) fn awaits_consent(&self) -> bool {
+        self.awaits_own_query()
+            || self.owed.iter().any(|owed| matches!(owed.change, Change::Checks(_)))
+    }
+
     /// Whether anything is owed that the server answers.
     pub(crate) fn awaits_server(&self) -> bool {
         self.owed
