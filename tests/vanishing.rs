@@ -13,6 +13,7 @@ scripted!(
     a_goodbye_with_statements_to_be_closed_is_the_end,
     a_client_that_leaves_the_queue_is_forgotten,
     a_client_that_leaves_while_its_query_runs_has_it_cancelled,
+    a_cancel_request_that_came_too_early_is_repeated,
     an_idle_server_that_vanishes_is_replaced_unnoticed,
     a_farewell_to_an_idle_server_is_not_shown_to_the_next_client,
     a_farewell_in_a_transaction_is_the_clients,
@@ -187,6 +188,19 @@ async fn a_client_that_leaves_while_its_query_runs_has_it_cancelled(delivery: De
     let cancel = stage.primary.cancel().await;
     assert_eq!((cancel.process_id, &cancel.secret), (server.process_id, &server.secret));
     drop(cancel);
+    is_replaced(&mut stage, server).await;
+}
+
+async fn a_cancel_request_that_came_too_early_is_repeated(delivery: Delivery) {
+    let mut stage = one_server(delivery).await;
+    let (mut client, mut server) = stage.pair().await;
+    client.send([query("select pg_sleep(1000)")]).await;
+    server.expect([query("select pg_sleep(1000)")]).await;
+    drop(client);
+    for _ in 0..3 {
+        let cancel = stage.primary.cancel().await;
+        assert_eq!((cancel.process_id, &cancel.secret), (server.process_id, &server.secret));
+    }
     is_replaced(&mut stage, server).await;
 }
 

@@ -119,6 +119,16 @@ impl Stream {
         Ok(count)
     }
 
+    /// Reads, and throws away, until the peer has closed or the connection has failed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn drain(&mut self) {
+        let mut chunk = [0; 1024];
+        while let Ok(1..) = std::future::poll_fn(|cx| self.poll_read(cx, &mut chunk)).await {}
+    }
+
     /// Says goodbye (TLS's closing message, then FIN), as far as that works without waiting.
     pub fn close(&mut self) {
         let mut cx = Context::from_waker(Waker::noop());

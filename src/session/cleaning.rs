@@ -1,10 +1,13 @@
 //! What happens to a server whose client has left it in the midst of something.
 
 use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use crate::pool::Lease;
 use crate::protocol::TransactionStatus;
-use crate::server::exchange;
+use crate::server::{Server, exchange};
 use crate::session::clients::{Cancelling, Client};
 use crate::session::link::Link;
 use crate::session::pins::Stains;
@@ -17,7 +20,7 @@ use crate::session::{Attached, Wrote, cancel};
 /// If the server waits in peace it is cleaned and used again; if it runs something, that is cancelled and the
 /// connection closed: a half-sent request must never be completed by somebody else's bytes.
 pub(super) fn abandon(worker: &Rc<Worker>, client: &Rc<Client>, attached: Attached) {
-    let Attached { lease, node, wrote, .. } = attached;
+    let Attached { mut lease, node, wrote, .. } = attached;
     if wrote == Wrote::Schema {
         client.backend.cluster.schema_changed();
     }
@@ -37,15 +40,43 @@ pub(super) fn abandon(worker: &Rc<Worker>, client: &Rc<Client>, attached: Attach
     let client = Rc::clone(client);
     let here = Rc::clone(worker);
     worker.spawn(async move {
-        if let Some(canceler) = &lease.server.canceler {
-            cancel::send(&client, canceler).await;
-        }
+        evict(&client, &mut lease.server).await;
         lease.close(here.now());
     });
 }
 
+/// How long a server has to end after the first cancel request; after each further one twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Ends what a server runs for nobody. Until it has ended, or `cancel_timeout` has passed, it counts as busy, as it is.
+///
+/// FIN has it end when it reads on. One cancel request is not enough: a process that has not begun with the statement
+/// yet ignores it (ProcessInterrupts in PostgreSQL's postgres.c, `DoingCommandRead`), and so may the next statement of
+/// a pipeline.
+async fn evict(client: &Client, server: &mut Server) {
+    let Some(canceler) = server.canceler.clone() else { return };
+    server.stream.close();
+    let mut pause = FIRST_PAUSE;
+    let ended = timeout(client.backend.policy().timeouts.cancel_timeout, async {
+        loop {
+            cancel::send(client, &canceler).await;
+            if timeout(pause, server.stream.drain()).await.is_ok() {
+                return;
+            }
+            pause *= 2;
+        }
+    });
+    if ended.await.is_err() {
+        let process_id = canceler.process_id();
+        tracing::warn!(
+            process_id,
+            "a server still runs what its client has left, in spite of cancel requests"
+        );
+    }
+}
+
 /// Gives a server back, after a ROLLBACK and DISCARD ALL if it needs them.
-pub(super) fn clean(worker: &Rc<Worker>, mut lease: Lease<Box<Link>>, within: std::time::Duration) {
+pub(super) fn clean(worker: &Rc<Worker>, mut lease: Lease<Box<Link>>, within: Duration) {
     let needs_rollback = lease.machine.status() != TransactionStatus::Idle;
     if lease.stains.contains(Stains::FOREVER) {
         lease.close(worker.now());
@@ -66,11 +97,7 @@ pub(super) fn clean(worker: &Rc<Worker>, mut lease: Lease<Box<Link>>, within: st
 }
 
 /// Gives back a server on which a transaction has begun in which nothing has been done.
-pub(super) fn roll_back(
-    worker: &Rc<Worker>,
-    mut lease: Lease<Box<Link>>,
-    within: std::time::Duration,
-) {
+pub(super) fn roll_back(worker: &Rc<Worker>, mut lease: Lease<Box<Link>>, within: Duration) {
     let here = Rc::clone(worker);
     worker.spawn(async move {
         if exchange::run(&mut lease.server, b"ROLLBACK", within).await.is_ok() {
@@ -89,7 +116,7 @@ const WASH_KEEPING_STATEMENTS: &[u8] =
     SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP";
 
 /// Ends the transaction and undoes what the session has left behind.
-async fn wash(link: &mut Link, within: std::time::Duration) -> Result<(), exchange::ExchangeError> {
+async fn wash(link: &mut Link, within: Duration) -> Result<(), exchange::ExchangeError> {
     if link.machine.status() != TransactionStatus::Idle {
         exchange::run(&mut link.server, b"ROLLBACK", within).await?;
         link.machine = crate::session::machine::Machine::default();
