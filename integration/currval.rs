@@ -18,7 +18,7 @@ on_each_version!(
 );
 
 /// A database of its own, of which no pooler has heard yet.
-async fn database(cluster: &Cluster, content: &str) -> String {
+pub(crate) async fn database(cluster: &Cluster, content: &str) -> String {
     let name = unique("values");
     let superuser = client(&cluster.primary().superuser_url()).await;
     superuser.batch_execute(&format!("CREATE DATABASE {name} OWNER app")).await.unwrap();

@@ -1,15 +1,17 @@
 //! Parameters by way of the pooler against a connection of one's own: whatever is set, rolled back and reset, both have
 //! the same, and fail alike.
 
+use pglagoon::demo::Cluster;
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng, seq::IndexedRandom as _};
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use crate::fixture::{client, on_each_version, shared_cluster};
+use crate::fixture::{client, eventually, on_each_version, shared_cluster};
 use crate::pooler::Pooler;
 
 on_each_version!(
     whatever_is_set_is_as_on_a_connection_of_ones_own,
     a_reset_goes_back_to_the_startup_value_at_once,
+    another_spelling_of_the_same_value_costs_nothing,
 );
 
 /// What is looked at after every statement. A custom parameter that was reset is empty where it was ever set, and
@@ -48,6 +50,8 @@ const STATEMENTS: &[&str] = &[
     "RESET app.tenant",
     "SET DateStyle TO German",
     "SET DateStyle = ISO, DMY",
+    "SET DateStyle = 'sql'",
+    "SET DateStyle = euro",
     "SET TIME ZONE 'Europe/Berlin'",
     "SET LOCAL TIME ZONE INTERVAL '-08:00' HOUR TO MINUTE",
     "SET TIME ZONE 'Nowhere/Land'",
@@ -104,8 +108,13 @@ async fn whatever_is_set_is_as_on_a_connection_of_ones_own(major: u16) {
                 assert_eq!(ours, direct, "{seed} {round}: {said:?}");
             }
             if dice.random() {
-                let other =
-                    ["SET search_path TO z", "SET TIME ZONE 'UTC'", "SELECT 1", "RESET ALL"];
+                let other = [
+                    "SET search_path TO z",
+                    "SET TIME ZONE 'UTC'",
+                    "SET DateStyle TO sql, ymd",
+                    "SELECT 1",
+                    "RESET ALL",
+                ];
                 outcome(&meddler, other.choose(&mut dice).unwrap()).await;
             }
         }
@@ -125,5 +134,83 @@ async fn a_reset_goes_back_to_the_startup_value_at_once(major: u16) {
     assert_eq!(outcome(&ours, "SHOW statement_timeout").await, ["66s"]);
     ours.batch_execute("COMMIT").await.unwrap();
     assert_eq!(outcome(&ours, "SHOW statement_timeout").await, ["66s"]);
+    pooler.check();
+}
+
+/// What two clients say, and means the same.
+const SPELLINGS: &[[&str; 2]] = &[
+    ["SET work_mem = '1MB'", "SET work_mem TO '1024kB'"],
+    ["SET statement_timeout = 60000", "SELECT set_config('statement_timeout', '1min', false)"],
+    ["SET temp_buffers = '8MB'", "SET temp_buffers = 1024"],
+    ["SET jit = on", "SET jit TO '1'"],
+    ["SET enable_seqscan = false", "SET enable_seqscan TO 'OFF'"],
+    ["SET synchronous_commit = on", "SET synchronous_commit TO TRUE"],
+    ["SET client_min_messages = warning", "SET client_min_messages TO 'WARNING'"],
+    ["SET seq_page_cost = 1", "SET seq_page_cost TO '1.0'"],
+    ["SET TIME ZONE 'Europe/Paris'", "SET timezone = 'EUROPE/paris'"],
+    ["SET NAMES 'UTF8'", "SET client_encoding = 'utf-8'"],
+    ["SET search_path TO a,\"B c\", public", "SET search_path = 'a' , 'B c', \"public\""],
+    ["SET DateStyle TO iso, us", "SET datestyle = 'ISO, MDY'"],
+    ["SET application_name TO 'same'", "SET application_name = same"],
+    ["SET app.tenant TO 'x'", "SELECT set_config('app.tenant', 'x', false)"],
+    [
+        "SET default_transaction_isolation TO 'READ COMMITTED'",
+        "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    ],
+];
+
+/// The parameters that those set.
+const SPELLED: &str = "SELECT concat_ws('|', current_setting('work_mem'), \
+    current_setting('statement_timeout'), current_setting('temp_buffers'), current_setting('jit'), \
+    current_setting('enable_seqscan'), current_setting('synchronous_commit'), \
+    current_setting('client_min_messages'), current_setting('seq_page_cost'), \
+    current_setting('timezone'), current_setting('client_encoding'), current_setting('search_path'), \
+    current_setting('datestyle'), current_setting('application_name'), current_setting('app.tenant'), \
+    current_setting('default_transaction_isolation'))";
+
+/// A database whose statements are logged.
+async fn logged_database(cluster: &Cluster) -> String {
+    let url = crate::currval::database(cluster, "SELECT 1").await;
+    let superuser = client(&cluster.primary().superuser_url()).await;
+    let name = url.rsplit_once('/').unwrap().1;
+    let logs = format!("ALTER DATABASE {name} SET log_statement = 'all'");
+    superuser.batch_execute(&logs).await.unwrap();
+    url
+}
+
+async fn another_spelling_of_the_same_value_costs_nothing(major: u16) {
+    let cluster = shared_cluster(major).await;
+    let url = logged_database(cluster).await;
+    let keys = [
+        ("databases.app.primary", &*format!("{url:?}")),
+        ("databases.app.replicas", ""),
+        ("pool.default_pool_size", "1"),
+    ];
+    let pooler = Pooler::start(cluster, &keys).await;
+    let is_read = async || pooler.log().contains("catalog read").then_some(());
+    eventually("the catalog to be read", is_read).await;
+    let [one, other, direct] =
+        [client(&pooler.url()).await, client(&pooler.url()).await, client(&url).await];
+    for [this, that] in SPELLINGS {
+        let all = [(&direct, this), (&one, this), (&other, that)];
+        for (client, sql) in all {
+            client.batch_execute(sql).await.unwrap();
+        }
+    }
+    let expected = outcome(&direct, SPELLED).await;
+    let marks = ["first", "last"].map(|mark| format!("SELECT '{mark} of {url}'"));
+    direct.batch_execute(&marks[0]).await.unwrap();
+    for [this, that] in SPELLINGS {
+        for (client, sql) in [(&one, that), (&other, this)] {
+            assert_eq!(outcome(client, SPELLED).await, expected);
+            client.batch_execute(sql).await.unwrap();
+        }
+    }
+    direct.batch_execute(&marks[1]).await.unwrap();
+    let log = cluster.primary().log();
+    let counted = log.split_once(&marks[0]).unwrap().1.split_once(&marks[1]).unwrap().0;
+    // Ours have their names quoted.
+    let ours: Vec<_> = counted.lines().filter(|line| line.contains("SET \"")).collect();
+    assert!(ours.is_empty() && counted.contains(SPELLINGS[0][1]), "{ours:?}");
     pooler.check();
 }

@@ -136,6 +136,7 @@
 //! | what PREPARE, EXECUTE and DEALLOCATE of SQL do | `sql::prepared`, `session::naming`; what a server has of it: [`server::given`] |
 //! | what keeps a client on its server, and until when | `session::pins`, `session::inquiry` |
 //! | what RESET and DISCARD ALL go back to | `session::resets` |
+//! | which spellings of a value are the same | `sql::settings::canonical` |
 //! | whose `currval` a server has | `session::sequences` |
 //! | who hears a NOTIFY | `session::hub`, `session::channels` |
 //! | what a name in a statement stands for | `sql::catalog`, read by `cluster::catalog` |
@@ -224,6 +225,9 @@
 //!   statement is sent; all other settings travel in the same packet.
 //! * **The SCRAM client is our own,** because logging in with a client's key instead of a password needs one; it keeps
 //!   derived keys, so that a log-in to a server does not cost thousands of hash rounds on a worker.
+//! * **Values of parameters are compared in one spelling,** by the types and units in `pg_settings`, read with the catalog,
+//!   and only once the server has accepted the client's own: so nothing here decides what is valid. ParameterStatus would tell
+//!   only of the ten parameters that are reported, and only when they change.
 //! * **Whether a pin still has its reason PostgreSQL is asked** (`session::inquiry`), after transactions that may have
 //!   changed it: no counting of ours could know what a `pg_try_advisory_lock` returned. What it denies need not be
 //!   washed off either; only temporary objects always cost a DISCARD ALL, because prepared statements may depend on them.

@@ -416,7 +416,7 @@ async fn settings_go_to_the_replica_too(delivery: Delivery) {
     primary.answer([query("set search_path to a")], [complete("SET"), idle()]).await;
     client.expect([complete("SET"), idle()]).await;
     client.send([query("select 1")]).await;
-    replica.expect([query("SET \"search_path\" TO a;"), query("select 1")]).await;
+    replica.expect([query("SET \"search_path\" TO 'a';"), query("select 1")]).await;
     replica.reply([complete("SET"), idle()]).await;
     replica.reply(one_row("1")).await;
     client.expect(one_row("1")).await;

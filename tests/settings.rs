@@ -61,7 +61,7 @@ async fn a_set_is_repeated_on_another_server_in_the_same_packet(delivery: Delive
     other.expect([complete("BEGIN"), in_transaction()]).await;
     client.send([query("select 1")]).await;
     let mut second = stage.primary.accept().await;
-    let settings = "SET \"search_path\" TO a, b;SET TIME ZONE interval '1' hour to minute;";
+    let settings = "SET \"search_path\" TO 'a', 'b';SET TIME ZONE interval '1' hour to minute;";
     second.expect([query(settings), query("select 1")]).await;
     second.reply([complete("SET"), parameter("TimeZone", "<+01>-01"), idle()]).await;
     second.reply(one_row("1")).await;
@@ -115,7 +115,7 @@ async fn a_set_by_the_extended_protocol_is_repeated(delivery: Delivery) {
     server.answer(&batch, &answer).await;
     client.expect(&answer).await;
     arrives_with(&mut other, &mut server, "RESET \"search_path\";").await;
-    arrives_with(&mut client, &mut server, "SET \"search_path\" TO a;").await;
+    arrives_with(&mut client, &mut server, "SET \"search_path\" TO 'a';").await;
 }
 
 async fn set_local_stays_with_its_transaction(delivery: Delivery) {
@@ -212,7 +212,7 @@ async fn a_rollback_to_a_savepoint_undoes_a_set(delivery: Delivery) {
     run(&mut client, &mut server, "commit", [complete("COMMIT"), idle()]).await;
     // No pin, and what is undone for the other and done again is what was before the savepoint.
     arrives_with(&mut other, &mut server, "RESET \"search_path\";").await;
-    arrives_with(&mut client, &mut server, "SET \"search_path\" TO a;").await;
+    arrives_with(&mut client, &mut server, "SET \"search_path\" TO 'a';").await;
 }
 
 async fn discard_all_forgets_settings(delivery: Delivery) {
@@ -234,7 +234,7 @@ async fn a_parameter_that_the_server_reports_is_followed(delivery: Delivery) {
     server.answer([query(sql)], [&answer[..], &[idle()]].concat()).await;
     client.expect([&answer[..], &[idle()]].concat()).await;
     arrives_with(&mut other, &mut server, "RESET \"datestyle\";").await;
-    let again = "SELECT pg_catalog.set_config('datestyle','German, DMY',false);";
+    let again = "SET \"datestyle\" TO 'German, DMY';";
     arrives_with(&mut client, &mut server, again).await;
 }
 
@@ -246,7 +246,7 @@ async fn a_setting_that_another_server_refuses_ends_the_session(delivery: Delive
     client.send([query("delete from t")]).await;
     let mut second = stage.primary.accept().await;
     // Nothing runs as somebody else before the server has agreed.
-    second.answer([query("SET \"role\" TO admin;")], [error("22023"), idle()]).await;
+    second.answer([query("SET \"role\" TO 'admin';")], [error("22023"), idle()]).await;
     let refused = client.next().await;
     assert_eq!(refused.field(b'V').as_deref(), Some("FATAL"), "{refused:?}");
     client.expect_closed().await;

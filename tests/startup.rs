@@ -104,19 +104,21 @@ async fn options_and_parameters_become_settings_of_the_server(delivery: Delivery
         ("application_name", "it's"),
     ];
     client.wire.send_bytes(&startup(V3_0, &parameters)).await;
-    let wanted = [("geqo", "off"), ("search_path", "a,b"), ("statement_timeout", "5s")];
-    let sql = wanted.map(|(n, v)| format!("SELECT pg_catalog.set_config('{n}','{v}',false);"));
-    server.expect([query(&sql.concat())]).await;
+    let sql = "SET \"geqo\" TO 'off';SELECT pg_catalog.set_config('search_path','a,b',false);\
+               SET \"statement_timeout\" TO '5s';";
+    server.expect([query(sql)]).await;
     let told = parameter("search_path", "a, b");
-    server.reply([columns(), row("off"), told, complete("SELECT 1"), idle()]).await;
+    let set = complete("SET");
+    let path = [columns(), row("a,b"), told, complete("SELECT 1")];
+    server.reply([&[set.clone()][..], &path, &[set, idle()]].concat()).await;
     client.read_greeting().await;
     assert_eq!(client.parameter("search_path"), Some("a, b"));
     assert_eq!(client.parameter("application_name"), Some("it's"));
     // With its first statement it gets the rest, in the same packet.
     client.send([query("select 1")]).await;
-    let name = "SELECT pg_catalog.set_config('application_name','it''s',false);";
+    let name = "SET \"application_name\" TO 'it''s';";
     server.expect([query(name), query("select 1")]).await;
-    server.reply([columns(), row("it's"), complete("SELECT 1"), idle()]).await;
+    server.reply([complete("SET"), idle()]).await;
     server.reply(one_row("1")).await;
     client.expect(one_row("1")).await;
     // The other client has none of that.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::sql::settings::is_quoted_list;
+
 /// How a value is to be given to the server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Value {
@@ -13,6 +15,9 @@ pub enum Value {
 
 /// What the names of pgLagoon's own parameters begin with. Servers know nothing of them.
 pub const OURS: &str = "pglagoon.";
+
+/// The parameter that is two in one: a style, and an order of day, month and year.
+pub const DATE_STYLE: &str = "datestyle";
 
 /// The parameters that say as whom statements run.
 const IDENTITY: [&str; 2] = ["session_authorization", "role"];
@@ -139,6 +144,10 @@ impl Settings {
             _ => 1,
         });
         for (name, value) in changes {
+            if name == DATE_STYLE && value.is_some() && self.get(name).is_some() {
+                // What the new one leaves out is not what the old one has said.
+                assignment(out, name, None);
+            }
             assignment(out, name, value);
         }
     }
@@ -162,9 +171,15 @@ fn assignment(out: &mut Vec<u8>, name: &str, value: Option<&Value>) {
             out.extend_from_slice(b" TO ");
             out.extend_from_slice(sql.as_bytes());
         }
-        Some(Value::Config(value)) => {
+        Some(Value::Config(value)) if is_quoted_list(name) => {
             out.extend_from_slice(b"SELECT ");
             set_config(out, name, value, b"false");
+        }
+        Some(Value::Config(value)) => {
+            out.extend_from_slice(b"SET ");
+            identifier(out, name);
+            out.extend_from_slice(b" TO ");
+            literal(out, value);
         }
     }
     out.push(b';');
@@ -235,12 +250,19 @@ mod tests {
     #[test]
     fn only_differences_are_set() {
         let a = settings(&[("a", Value::Sql("1".into())), ("b", Value::Sql("2".into()))]);
-        let b = settings(&[("b", Value::Sql("3".into())), ("c", Value::Config("x, y".into()))]);
+        let path = ("search_path", Value::Config("x, y".into()));
+        let b = settings(&[("b", Value::Sql("3".into())), ("c", Value::Config("x".into())), path]);
         assert_eq!(
             change(&a, &b),
-            "RESET \"a\";SET \"b\" TO 3;SELECT pg_catalog.set_config('c','x, y',false);"
+            "RESET \"a\";SET \"b\" TO 3;SET \"c\" TO 'x';\
+             SELECT pg_catalog.set_config('search_path','x, y',false);"
         );
         assert_eq!(change(&a, &a), "");
+        let style = |text: &str| settings(&[("datestyle", Value::Config(text.into()))]);
+        assert_eq!(
+            change(&style("SQL, DMY"), &style("ISO")),
+            "RESET \"datestyle\";SET \"datestyle\" TO 'ISO';"
+        );
     }
 
     #[test]
@@ -261,7 +283,7 @@ mod tests {
         let hostile = settings(&[("a", Value::Config("x'; drop table t; --\\".into()))]);
         assert_eq!(
             change(&Settings::default(), &hostile),
-            "SELECT pg_catalog.set_config('a', E'x''; drop table t; --\\\\',false);"
+            "SET \"a\" TO  E'x''; drop table t; --\\\\';"
         );
         let hostile = settings(&[("a\"; drop table t; --.b", Value::Sql("1".into()))]);
         assert_eq!(

@@ -53,7 +53,10 @@ impl Requests<'_> {
             return self.note_savepoint(verdict, text);
         }
         if let Some(changes) = changes(verdict.effects, text) {
-            self.parameters.expect(Step::Changes(changes));
+            let catalog = self.catalog.load();
+            let changes =
+                changes.into_iter().map(|change| change.canonical(|name| catalog.parameter(name)));
+            self.parameters.expect(Step::Changes(changes.collect()));
             return Change::Session;
         }
         *self.pins |= Pins::PARAMETERS;

@@ -19,7 +19,7 @@ use crate::session::refusal::Refusal;
 use crate::session::respond::FAREWELL;
 use crate::session::respond::Trouble;
 use crate::session::startup::{Request, StartupError, Visitor, Wish};
-use crate::session::welcome::welcome;
+use crate::session::welcome::{canonical, welcome};
 use crate::session::worker::Worker;
 
 /// The names of the admin database.
@@ -191,8 +191,8 @@ async fn admit(
         .map_err(|fault| Refusal::Trouble(Trouble::Ours(fault)))?;
     let welcome = welcome(worker, &backend, &request.settings).await?;
     let mut settings = Arc::clone(&welcome.settings);
-    if !request.application_name.is_empty() || !ours.is_empty() {
-        let mut own = (*settings).clone();
+    if !(request.application_name.is_empty() && ours.is_empty() && settings.is_empty()) {
+        let mut own = canonical(&settings, &backend.cluster.catalog().load());
         if !request.application_name.is_empty() {
             let name = Value::Config(request.application_name.as_str().into());
             own.set("application_name", Some(name));

@@ -23,7 +23,7 @@ use crate::protocol::TransactionStatus;
 use crate::server::settings::{OURS, Settings, Value, set_config};
 use crate::server::statements::Background;
 use crate::session::ours::Book;
-use crate::sql::settings::{Action, Change, Scope};
+use crate::sql::settings::{Action, Change, Scope, canonical};
 pub(crate) use savepoints::Savepoint;
 use savepoints::Savepoints;
 
@@ -295,6 +295,7 @@ impl Parameters {
             return;
         }
         let name = name.to_ascii_lowercase();
+        let value = canonical(&name, value, None);
         self.change(&name, Some(&Value::Config(value.into())), Scope::Session);
     }
 

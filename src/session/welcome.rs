@@ -12,13 +12,15 @@ use std::time::Duration;
 use crate::cluster::{Role, Usable};
 use crate::pool::{Checkout, Lease};
 use crate::server::exchange::{self, ExchangeError};
-use crate::server::settings::Settings;
+use crate::server::settings::{DATE_STYLE, Settings, Value};
 use crate::session::backend::Backend;
 use crate::session::fitting::revived;
 use crate::session::link::Link;
 use crate::session::refusal::Refusal;
 use crate::session::respond::Trouble;
 use crate::session::worker::Worker;
+use crate::sql::Catalog;
+use crate::sql::settings as values;
 
 /// How many kinds of clients are remembered for one (database, user).
 const KINDS: usize = 256;
@@ -164,6 +166,21 @@ async fn try_settings(
     }
     server.statements.set_unnamed(None);
     Ok(of_any_node(reported, settings))
+}
+
+/// The same settings, each value in its one spelling.
+pub(super) fn canonical(settings: &Settings, catalog: &Catalog) -> Settings {
+    let mut all = Settings::default();
+    for (name, value) in settings.iter() {
+        let value = match value {
+            Value::Config(text) if name != DATE_STYLE => {
+                Value::Config(values::canonical(name, text, catalog.parameter(name)).into())
+            }
+            other => other.clone(),
+        };
+        all.set(name, Some(value));
+    }
+    all
 }
 
 /// What a client is told, whatever node serves it: writes are possible, unless it has asked for something else.

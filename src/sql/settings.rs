@@ -1,8 +1,10 @@
 //! What a text of SET, RESET and `set_config` statements changes, read exactly or not at all.
 
+mod canonical;
 mod config;
 mod texts;
 
+pub use self::canonical::{Kind as ValueKind, canonical, is_quoted_list};
 pub use self::texts::{UNCLEAR, changes, changes_among, lone_changes};
 use super::cursor::{Cursor, name_of, string_of};
 use super::lexer::{self, Kind};

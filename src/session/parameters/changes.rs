@@ -4,11 +4,8 @@ use std::sync::Arc;
 
 use super::date_style::joined;
 use super::{Clarity, Commits, Parameters, SYNCHRONOUS_COMMIT, Touched};
-use crate::server::settings::{Settings, Value};
+use crate::server::settings::{DATE_STYLE, Settings, Value};
 use crate::sql::settings::{Action, Change, Scope};
-
-/// The parameter that is two in one.
-const DATE_STYLE: &str = "datestyle";
 
 impl Parameters {
     pub(super) fn make(&mut self, changes: Vec<Change>) {

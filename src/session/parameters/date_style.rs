@@ -2,48 +2,46 @@
 
 use crate::server::settings::Value;
 
-/// A style and an order of day, month and year, as far as they have been named.
+/// A style and an order of day, month and year, as far as they have been named, in PostgreSQL's own spelling.
 #[derive(Clone, Copy, Debug, Default)]
-struct DateStyle<'a> {
-    style: Option<&'a str>,
-    order: Option<&'a str>,
+struct DateStyle {
+    style: Option<&'static str>,
+    order: Option<&'static str>,
 }
 
-impl<'a> DateStyle<'a> {
-    /// What a text names; `None` if there is something else in it (`check_datestyle` in
+impl DateStyle {
+    /// What a text names; `None` if there is nothing or something else in it (`check_datestyle` in
     /// `src/backend/commands/variable.c`).
-    fn read(value: &'a Value) -> Option<Self> {
+    fn read(value: &Value) -> Option<Self> {
         let (Value::Config(text) | Value::Sql(text)) = value;
         let mut found = Self::default();
         let is_blank = |c: char| c.is_ascii_whitespace() || matches!(c, ',' | '\'' | '"');
         for word in text.split(is_blank).filter(|word| !word.is_empty()) {
-            let begins = |part: &str| {
-                word.get(..part.len()).is_some_and(|start| start.eq_ignore_ascii_case(part))
-            };
-            let is = |name: &str| word.eq_ignore_ascii_case(name);
-            if is("iso") || is("sql") || is("german") || begins("postgres") {
-                found.style = Some(word);
-            } else if ["ymd", "dmy", "mdy", "us"].into_iter().any(is)
-                || begins("euro")
-                || begins("noneuro")
-            {
-                found.order = Some(word);
-            } else {
-                return None;
+            let word = word.to_ascii_lowercase();
+            match word.as_str() {
+                "iso" => found.style = Some("ISO"),
+                "sql" => found.style = Some("SQL"),
+                "german" => found.style = Some("German"),
+                "ymd" => found.order = Some("YMD"),
+                "dmy" => found.order = Some("DMY"),
+                "mdy" | "us" => found.order = Some("MDY"),
+                word if word.starts_with("postgres") => found.style = Some("Postgres"),
+                word if word.starts_with("euro") => found.order = Some("DMY"),
+                word if word.starts_with("noneuro") => found.order = Some("MDY"),
+                _ => return None,
             }
         }
-        if found.order.is_none() && found.style.is_some_and(|s| s.eq_ignore_ascii_case("german")) {
+        if found.order.is_none() && found.style == Some("German") {
             found.order = Some("DMY");
         }
-        Some(found)
+        (found.style.is_some() || found.order.is_some()).then_some(found)
     }
 }
 
 /// What a server must be told that has heard nothing of `old`.
 pub(super) fn joined(old: Option<&Value>, new: &Value) -> Value {
-    let (Some(old), Some(named)) = (old.and_then(DateStyle::read), DateStyle::read(new)) else {
-        return new.clone();
-    };
+    let Some(named) = DateStyle::read(new) else { return new.clone() };
+    let old = old.and_then(DateStyle::read).unwrap_or_default();
     let parts = [named.style.or(old.style), named.order.or(old.order)];
     let parts: Vec<&str> = parts.into_iter().flatten().collect();
     Value::Config(parts.join(", ").into_boxed_str())
@@ -57,16 +55,17 @@ mod tests {
     fn what_is_left_out_stays() {
         let sql = |text: &str| Value::Sql(text.into());
         for (old, new, expected) in [
-            ("iso", "ymd", "iso, ymd"),
+            ("iso", "ymd", "ISO, YMD"),
             ("ISO, DMY", "'Postgres'", "Postgres, DMY"),
-            ("ymd", "\"sql\"", "sql, ymd"),
-            ("ISO, YMD", "german", "german, DMY"),
-            ("ISO, YMD", "European, SQL", "SQL, European"),
-            ("mdy", "dmy", "dmy"),
+            ("ymd", "\"sql\"", "SQL, YMD"),
+            ("ISO, YMD", "german", "German, DMY"),
+            ("ISO, YMD", "European, SQL", "SQL, DMY"),
+            ("mdy", "dmy", "DMY"),
+            ("nonsense", "us", "MDY"),
         ] {
             assert_eq!(joined(Some(&sql(old)), &sql(new)), Value::Config(expected.into()));
         }
-        assert_eq!(joined(None, &sql("ymd")), sql("ymd"));
+        assert_eq!(joined(None, &sql("ymd")), Value::Config("YMD".into()));
         assert_eq!(joined(Some(&sql("iso")), &sql("nonsense")), sql("nonsense"));
     }
 }

@@ -11,6 +11,7 @@ use super::overrides::Overrides;
 use super::snapshot::{Census, Currval, Snapshot};
 use super::tree;
 use crate::sql::functions;
+use crate::sql::settings::ValueKind;
 use crate::sql::tables::Tables;
 use crate::sql::verdict::Why;
 
@@ -32,6 +33,7 @@ pub struct Facts {
     operators: Vec<(Key, Node)>,
     words: Vec<(Key, Node)>,
     currval: Currval,
+    parameters: Vec<(Key, ValueKind)>,
 }
 
 /// An object's name, alone and with its schema.
@@ -84,6 +86,7 @@ impl Facts {
             operators: Vec::new(),
             words: Vec::new(),
             currval: Currval::Unused,
+            parameters: Vec::new(),
         }
     }
 
@@ -105,6 +108,7 @@ impl Facts {
             "relation" => self.relation(&mut columns),
             "link" => self.link(&mut columns),
             "tree" => self.tree(&mut columns),
+            "parameter" => self.parameter(&mut columns),
             "currval" => {
                 self.currval = Currval::Used;
                 Ok(())
@@ -162,6 +166,14 @@ impl Facts {
             self.graph.name(Ref::Word(named.alone), node);
             self.words.push((named.alone, node));
         }
+        Ok(())
+    }
+
+    /// name, type, unit.
+    fn parameter(&mut self, columns: &mut Columns<'_>) -> Result<(), BadRow> {
+        let (name, vartype) = (columns.text()?, columns.text()?);
+        let kind = ValueKind::of(vartype, columns.maybe()?.unwrap_or_default());
+        self.parameters.extend(kind.map(|kind| (Key::of(&name.to_ascii_lowercase()), kind)));
         Ok(())
     }
 
@@ -291,8 +303,9 @@ impl Facts {
     }
 
     /// What follows from all rows.
-    pub fn settle(self) -> Snapshot {
+    pub fn settle(mut self) -> Snapshot {
         let settled = self.graph.settle(&self.built_in);
+        self.parameters.sort_unstable_by_key(|(key, _)| *key);
         Snapshot {
             census: Census {
                 relations: self.relations.len(),
@@ -306,6 +319,7 @@ impl Facts {
             words: alone(&self.words, &settled, |known| *known != Known::HARMLESS),
             everywhere: settled.known(self.everywhere),
             currval: self.currval,
+            parameters: self.parameters,
         }
     }
 }

@@ -16,6 +16,7 @@ mod snapshot;
 mod tree;
 
 use super::functions;
+use super::settings::ValueKind;
 use super::verdict::Why;
 use names::{Key, strongest};
 use std::sync::Arc;
@@ -127,6 +128,11 @@ impl Catalog {
     /// or of a function that is called as if it were a column.
     pub(super) fn word(&self, name: &str) -> Option<Known> {
         self.snapshot()?.word(name)
+    }
+
+    /// What is known of the values of a parameter (`name` in lower case) that have several spellings.
+    pub fn parameter(&self, name: &str) -> Option<ValueKind> {
+        self.snapshot()?.parameter(name)
     }
 
     /// What may happen in any statement at all.

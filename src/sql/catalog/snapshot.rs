@@ -1,6 +1,7 @@
 //! All that is known of a database's own objects, at one moment.
 
 use super::names::{Key, Known, Names};
+use crate::sql::settings::ValueKind;
 
 /// What the names in a database stand for. Immutable, and small: names are hashes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct Snapshot {
     /// What may happen in every statement: implicit casts, and what sorts and compares.
     pub(super) everywhere: Known,
     pub(super) currval: Currval,
+    /// Parameters whose values have several spellings, sorted.
+    pub(super) parameters: Vec<(Key, ValueKind)>,
     pub(super) census: Census,
 }
 
@@ -52,6 +55,7 @@ impl Snapshot {
             + self.relations.bytes()
             + self.operators.bytes()
             + self.words.bytes()
+            + self.parameters.len() * size_of::<(Key, ValueKind)>()
             + size_of::<Self>()
     }
 
@@ -60,6 +64,12 @@ impl Snapshot {
         self.everywhere.why.map(|_| {
             "an implicit cast or an operator class uses a function that is not known to be harmless"
         })
+    }
+
+    pub(super) fn parameter(&self, name: &str) -> Option<ValueKind> {
+        let key = Key::of(name);
+        let index = self.parameters.binary_search_by_key(&key, |(key, _)| *key).ok()?;
+        self.parameters.get(index).map(|(_, kind)| *kind)
     }
 
     pub(super) fn word(&self, name: &str) -> Option<Known> {
