@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
 use pglagoon::{
-    cluster::catalog,
+    cluster::catalog::Reader,
     demo::Node,
-    sql::{Catalog, Class, Classifier, Facts, LiveCatalog, Overrides},
+    sql::{Catalog, Class, Classifier, Facts, LiveCatalog, Overrides, Trees},
 };
 use tokio_postgres::{Client, Error, SimpleQueryMessage};
 
@@ -41,7 +41,7 @@ async fn what_a_standby_refuses_or_answers_differently_is_no_read(major: u16) {
     primary.batch_execute(include_str!("../src/sql/testdata/objects.sql")).await.unwrap();
     cluster.wait_caught_up().await.unwrap();
     let standby = connect(cluster.replica(0).unwrap()).await;
-    let known = LiveCatalog::new(catalog(&primary).await, 1);
+    let known = LiveCatalog::new(catalog(cluster.primary()).await, 1);
     let mut classifier = Classifier::new(64);
     let mut wrong = Vec::new();
     let mut counts = [0; 2];
@@ -74,16 +74,12 @@ async fn what_a_standby_refuses_or_answers_differently_is_no_read(major: u16) {
 }
 
 /// The catalog of the database, as pgLagoon reads it.
-async fn catalog(primary: &Client) -> Catalog {
-    let version = primary.query_one("SELECT current_setting('server_version_num')", &[]).await;
-    let version = version.unwrap().get::<_, String>(0).parse().unwrap();
-    let mut facts = Facts::new(Overrides::default());
-    for message in primary.simple_query(&catalog::everything(version)).await.unwrap() {
-        if let SimpleQueryMessage::Row(row) = message {
-            facts.add(&(0..row.len()).map(|column| row.get(column)).collect::<Vec<_>>()).unwrap();
-        }
-    }
-    Catalog::of(Arc::new(facts.settle()), Arc::default())
+async fn catalog(primary: &Node) -> Catalog {
+    let reader = Reader::over(primary.client().await.unwrap()).await.unwrap();
+    let mut facts = Facts::new(Overrides::default(), Trees::default());
+    reader.read(&mut facts).await.unwrap();
+    let (snapshot, _) = facts.settle();
+    Catalog::of(Arc::new(snapshot), Arc::default())
 }
 
 /// A connection on which nothing takes for ever.

@@ -246,7 +246,7 @@ async fn what_asks_within_a_function_is_known_from_the_catalog(major: u16) {
         "ALTER TABLE log ALTER n SET DEFAULT lastval(); CREATE FUNCTION f() RETURNS int LANGUAGE sql AS
             'INSERT INTO log DEFAULT VALUES RETURNING n'",
     ];
-    for hiding in hiding {
+    for hiding in hiding.into_iter().filter(|sql| major >= 14 || !sql.contains("ATOMIC")) {
         let url = database(cluster, &format!("{content}{hiding}")).await;
         let pooler = pooler(cluster, &url, "2").await;
         let theirs = client(&pooler.url()).await;

@@ -14,6 +14,26 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 /// The versions that every test runs against: the oldest that Debian ships and the newest.
 pub(crate) const VERSIONS: [u16; 2] = [15, 18];
 
+/// What stands in for them: `PGLAGOON_VERSIONS=13,17` has what is called `on_15` run on 13, and `on_18` on 17.
+fn versions() -> [u16; VERSIONS.len()] {
+    static CHOSEN: OnceLock<[u16; VERSIONS.len()]> = OnceLock::new();
+    *CHOSEN.get_or_init(|| {
+        let Ok(list) = std::env::var("PGLAGOON_VERSIONS") else { return VERSIONS };
+        let all: Vec<u16> = list.split(',').map(|major| major.trim().parse().unwrap()).collect();
+        all.try_into().unwrap()
+    })
+}
+
+/// The version that stands in for this one.
+pub(crate) fn standing_for(major: u16) -> u16 {
+    versions()[VERSIONS.iter().position(|version| *version == major).unwrap()]
+}
+
+/// Where the things of this version stand among those of all.
+pub(crate) fn index(major: u16) -> usize {
+    versions().iter().position(|version| *version == major).unwrap()
+}
+
 /// Where downloaded versions are kept; git ignores it.
 pub(crate) fn store() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(".local")
@@ -22,8 +42,7 @@ pub(crate) fn store() -> PathBuf {
 /// PostgreSQL of this major version, downloaded when the machine has none.
 pub(crate) fn installation(major: u16) -> &'static Installation {
     static FOUND: [OnceLock<Installation>; VERSIONS.len()] = [OnceLock::new(), OnceLock::new()];
-    let index = VERSIONS.iter().position(|version| *version == major).unwrap();
-    FOUND[index].get_or_init(|| {
+    FOUND[index(major)].get_or_init(|| {
         Search::new()
             .major(major)
             .store(store())
@@ -43,8 +62,7 @@ pub(crate) fn own_cluster(major: u16) -> ClusterBuilder {
 pub(crate) async fn shared_cluster(major: u16) -> &'static Cluster {
     static STARTED: [OnceCell<Cluster>; VERSIONS.len()] =
         [OnceCell::const_new(), OnceCell::const_new()];
-    let index = VERSIONS.iter().position(|version| *version == major).unwrap();
-    STARTED[index]
+    STARTED[index(major)]
         .get_or_init(|| async {
             own_cluster(major).start().await.unwrap_or_else(|error| panic!("{error}"))
         })
@@ -130,19 +148,19 @@ macro_rules! at_each_door {
         mod $name {
             #[tokio::test]
             async fn direct_on_15() {
-                super::$name(&crate::fixture::shared_cluster(15).await.primary().url()).await;
+                super::$name(&crate::fixture::shared_cluster(crate::fixture::standing_for(15)).await.primary().url()).await;
             }
             #[tokio::test]
             async fn direct_on_18() {
-                super::$name(&crate::fixture::shared_cluster(18).await.primary().url()).await;
+                super::$name(&crate::fixture::shared_cluster(crate::fixture::standing_for(18)).await.primary().url()).await;
             }
             #[tokio::test]
             async fn pooled_on_15() {
-                super::$name(&crate::pooler::shared_pooler(15).await.url()).await;
+                super::$name(&crate::pooler::shared_pooler(crate::fixture::standing_for(15)).await.url()).await;
             }
             #[tokio::test]
             async fn pooled_on_18() {
-                super::$name(&crate::pooler::shared_pooler(18).await.url()).await;
+                super::$name(&crate::pooler::shared_pooler(crate::fixture::standing_for(18)).await.url()).await;
             }
         }
     )+};
@@ -155,11 +173,11 @@ macro_rules! on_each_version {
         mod $name {
             #[tokio::test]
             async fn on_15() {
-                super::$name(15).await;
+                super::$name(crate::fixture::standing_for(15)).await;
             }
             #[tokio::test]
             async fn on_18() {
-                super::$name(18).await;
+                super::$name(crate::fixture::standing_for(18)).await;
             }
         }
     )+};

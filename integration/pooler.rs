@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use pglagoon::demo::{Cluster, Node};
 use tokio::sync::OnceCell;
 
-use crate::fixture::{VERSIONS, eventually, shared_cluster};
+use crate::fixture::{VERSIONS, eventually, index, shared_cluster};
 
 /// Runs a program that is killed once our end of its standard input closes, however this process ends.
 const TIED: &str = r#"
@@ -165,12 +165,11 @@ fn run(files: &Path) -> Child {
 pub(crate) async fn shared_pooler(major: u16) -> &'static Pooler {
     static STARTED: [OnceCell<Pooler>; VERSIONS.len()] =
         [OnceCell::const_new(), OnceCell::const_new()];
-    let index = VERSIONS.iter().position(|version| *version == major).unwrap();
     let start = async || {
         let keys = [("pool.default_pool_size", "8"), ("listen.workers", "2")];
         Pooler::start(shared_cluster(major).await, &keys).await
     };
-    let pooler = STARTED[index].get_or_init(start).await;
+    let pooler = STARTED[index(major)].get_or_init(start).await;
     pooler.check();
     pooler
 }

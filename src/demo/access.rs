@@ -80,8 +80,8 @@ impl Access {
     /// The statements, one a line, that a new data directory is given before its first start.
     pub(super) fn roles(&self) -> String {
         format!(
-            "CREATE ROLE app LOGIN PASSWORD '{}'\nCREATE DATABASE app OWNER app\n",
-            self.app_password
+            "ALTER ROLE postgres PASSWORD '{}'\nCREATE ROLE app LOGIN PASSWORD '{}'\nCREATE DATABASE app OWNER app\n",
+            self.superuser_password, self.app_password
         )
     }
 }

@@ -335,17 +335,12 @@ impl Cluster {
 
 /// Makes the first data directory, with its users and its database.
 async fn initialize(programs: &Programs, access: &Access, node: &Node) -> Result<(), Error> {
-    let password_file = programs.scratch().join("password");
-    programs.keep(&password_file, &access.superuser_password)?;
     let mut initdb = programs.command("initdb");
     initdb
         .args(["--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync", "-A", "trust"])
-        .arg("--pwfile")
-        .arg(&password_file)
         .arg("-D")
         .arg(node.data());
     complete(initdb, String::new()).await?;
-    fs::remove_file(&password_file).map_err(Error::io("remove the password file"))?;
     let configured = || Error::io("configure the primary");
     fs::write(node.data().join("pg_hba.conf"), access.hba()).map_err(configured())?;
     let main = node.data().join("postgresql.conf");

@@ -14,8 +14,7 @@ use crate::server::given::Given;
 use crate::server::settings::Meaning;
 use crate::server::shape::Shape;
 use crate::sql::{Verdict, prepared, reuse};
-pub use described::Looks;
-use described::{Described, Unseen};
+use described::Described;
 
 /// Tells statements apart: equal ids mean equal text and parameter types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -182,6 +181,15 @@ struct Prepared {
     looks: Looks,
 }
 
+/// Whether a server's copy of a statement has the columns that clients rely on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looks {
+    /// The server has said so.
+    Checked,
+    /// It has not been asked.
+    Unchecked,
+}
+
 /// What a server can do about a text that a client parses without giving it a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offer {
@@ -212,7 +220,6 @@ pub struct Statements {
     pub given: Given,
     /// What the answers to Describe that are owed are about, the oldest first.
     described: VecDeque<Described>,
-    unseen: Unseen,
     /// What has turned out to look otherwise here than its client was told.
     misfit: Option<StatementId>,
 }

@@ -11,7 +11,6 @@ mod changes;
 mod date_style;
 mod ours;
 mod savepoints;
-mod script;
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +26,6 @@ use crate::session::ours::Book;
 use crate::sql::settings::{Action, Change, Scope, canonical};
 pub(crate) use savepoints::Savepoint;
 use savepoints::Savepoints;
-pub(crate) use script::Script;
 
 /// Decides whether a commit is flushed before it is acknowledged.
 const SYNCHRONOUS_COMMIT: &str = "synchronous_commit";
@@ -75,8 +73,6 @@ pub(crate) enum Step {
     /// A savepoint.
     Savepoint(Savepoint),
     /// Several statements, some of which control transactions.
-    Script(Script),
-    /// The same, if not all that they do to savepoints is known.
     Several,
 }
 
@@ -187,12 +183,7 @@ impl Parameters {
 
     /// Something that bears on parameters is on its way.
     pub(crate) fn expect(&mut self, step: Step) {
-        let sets = match &step {
-            Step::Changes(_) => true,
-            Step::Script(script) => script.sets(),
-            Step::Savepoint(_) | Step::Several => false,
-        };
-        if sets {
+        if matches!(step, Step::Changes(_)) {
             self.explained = Explained::Yes;
         }
         self.pending.push_back(step);
@@ -248,8 +239,7 @@ impl Parameters {
             Some(Step::Changes(changes)) => self.make(changes),
             Some(Step::Savepoint(savepoint)) => self.savepoint(savepoint),
             Some(Step::Several) => self.savepoints.lose(),
-            // Its statements have taken effect one by one.
-            Some(Step::Script(_)) | None => {}
+            None => {}
         }
     }
 
@@ -281,7 +271,7 @@ impl Parameters {
     /// A command that ends transactions has completed.
     pub(crate) fn on_command(&mut self, tag: &[u8]) {
         match tag {
-            b"COMMIT" | b"PREPARE TRANSACTION" => self.keep(),
+            b"COMMIT" => self.keep(),
             b"ROLLBACK" => {
                 // It may have been ROLLBACK TO.
                 if self.touched == Touched::Yes

@@ -54,7 +54,7 @@ use lexer::Unlexable;
 use stencil::Stencils;
 
 pub use anatomy::{Part, PartKind};
-pub use catalog::{BadRow, Catalog, Census, Facts, LiveCatalog, Overrides, Snapshot};
+pub use catalog::{BadRow, Catalog, Census, Facts, LiveCatalog, Overrides, Snapshot, Trees};
 pub use tables::Tables;
 pub use verdict::{Access, Begin, Class, Effects, Isolation, Verdict, Why};
 

@@ -5,24 +5,21 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt, pin_mut};
-use thiserror::Error;
 use tokio::time::{sleep, timeout};
-use tokio_postgres::config::SslMode;
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
-use super::{CatalogState, News, queries};
+use super::reader::{Failure, Reader};
+use super::{CatalogState, News};
 use crate::clock::Mono;
 use crate::cluster::health::back_off;
 use crate::cluster::{Cluster, NodeId};
 use crate::config::Secret;
-use crate::net::{Driven, Stream};
-use crate::sql::{BadRow, Facts};
+use crate::net::Stream;
+use crate::sql::{Facts, Trees};
 
 /// The longest back-off when the catalog cannot be read.
 const LONGEST: Duration = Duration::from_secs(5);
 /// How long the primary may take to answer.
-const PATIENCE: Duration = Duration::from_mins(2);
+pub(super) const PATIENCE: Duration = Duration::from_mins(2);
 /// After this time the catalog is read again, whatever the counters say.
 const AT_LEAST_EVERY: Duration = Duration::from_mins(10);
 /// At least this time passes between two reads.
@@ -51,33 +48,6 @@ pub struct Access {
     pub database: String,
 }
 
-/// Why the catalog could not be read.
-#[derive(Debug, Error)]
-enum Failure {
-    #[error("{0}")]
-    Dial(String),
-    #[error("{}", describe(.0))]
-    Postgres(#[from] tokio_postgres::Error),
-    #[error(transparent)]
-    Form(#[from] BadRow),
-    #[error("no answer within {PATIENCE:?}")]
-    Slow,
-    #[error("the snapshot could not be made")]
-    Lost,
-}
-
-fn describe(error: &tokio_postgres::Error) -> String {
-    error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string)
-}
-
-/// A connection that answers.
-struct Reader {
-    client: Client,
-    version: u32,
-    /// Ends with it.
-    _driver: tokio::task::JoinSet<()>,
-}
-
 /// Keeps the catalog of `cluster` as it is on its primary, for ever. To be spawned on the control thread's runtime.
 pub async fn keep(cluster: Arc<Cluster>, mut dial: impl Dial) {
     let mut failures = 0_u32;
@@ -103,17 +73,18 @@ pub async fn keep(cluster: Arc<Cluster>, mut dial: impl Dial) {
 async fn follow(cluster: &Cluster, dial: &mut impl Dial) -> Result<Infallible, Failure> {
     let state = cluster.catalog_state();
     let node = cluster.led_by().unwrap_or(NodeId::FIRST);
-    let reader = Reader::connect(node, dial).await?;
+    let reader = Reader::connect(dial.dial(node).await.map_err(Failure::Dial)?).await?;
+    let mut trees = Trees::default();
     let mut last = Read::none();
     loop {
         let news = state.take_news();
         let begun = cluster.clock.now();
-        let changes = reader.one(queries::CHANGES).await?;
+        let changes = reader.changes().await?;
         if last.changes != changes {
             cluster.note_ddl();
         }
         if last.is_outdated(news, &changes, begun) {
-            let took = load(cluster, &reader).await?;
+            let took = load(cluster, &reader, &mut trees).await?;
             last = Read { changes, at: cluster.clock.now(), took };
         }
         wait(state, &last, cluster.clock.now()).await;
@@ -168,20 +139,20 @@ async fn wait(state: &CatalogState, last: &Read, now: Mono) {
     let _ = timeout(interval, news).await;
 }
 
-/// Reads everything. Returns how long the server took.
-async fn load(cluster: &Cluster, reader: &Reader) -> Result<Duration, Failure> {
+/// Reads everything, but for `trees` that are known. Returns how long the server took.
+async fn load(cluster: &Cluster, reader: &Reader, trees: &mut Trees) -> Result<Duration, Failure> {
     let state = cluster.catalog_state();
     let overrides = state.settings().overrides;
     let begun = cluster.clock.now();
-    let mut facts = Facts::new((*overrides).clone());
-    timeout(PATIENCE, reader.rows(&queries::everything(reader.version), |row| facts.add(row)))
-        .await
-        .map_err(|_| Failure::Slow)??;
+    let mut facts = Facts::new((*overrides).clone(), std::mem::take(trees));
+    reader.read(&mut facts).await?;
     let ended = cluster.clock.now();
     let took = ended.saturating_since(begun);
     // Some hundred milliseconds if there is very much: not on the thread of the monitors.
-    let snapshot = tokio::task::spawn_blocking(|| facts.settle()).await;
-    let is_news = state.accept(snapshot.map_err(|_| Failure::Lost)?, overrides, ended);
+    let settled = tokio::task::spawn_blocking(|| facts.settle()).await;
+    let (snapshot, known) = settled.map_err(|_| Failure::Lost)?;
+    *trees = known;
+    let is_news = state.accept(snapshot, overrides, ended);
     state.report.lock().took = took;
     if is_news {
         log(cluster, state);
@@ -204,59 +175,5 @@ fn log(cluster: &Cluster, state: &CatalogState) {
             why = report.note,
             "no statement of this database may run on a replica"
         );
-    }
-}
-
-impl Reader {
-    async fn connect(node: NodeId, dial: &mut impl Dial) -> Result<Self, Failure> {
-        let Access { stream, user, password, database } =
-            dial.dial(node).await.map_err(Failure::Dial)?;
-        let mut config = tokio_postgres::Config::new();
-        // TLS is the stream's business.
-        config.user(user).dbname(database).ssl_mode(SslMode::Disable);
-        config.application_name("pglagoon catalog");
-        if !password.expose().is_empty() {
-            config.password(password.expose());
-        }
-        let connecting = config.connect_raw(Driven(stream), NoTls);
-        let (client, connection) =
-            timeout(PATIENCE, connecting).await.map_err(|_| Failure::Slow)??;
-        let mut driver = tokio::task::JoinSet::new();
-        driver.spawn(async move {
-            let _ = connection.await;
-        });
-        let mut reader = Self { client, version: 0, _driver: driver };
-        reader.version = reader.one(queries::PREPARE).await?.parse().unwrap_or(0);
-        Ok(reader)
-    }
-
-    /// The one value that `sql` returns; empty if it is NULL.
-    async fn one(&self, sql: &str) -> Result<String, Failure> {
-        let mut value = String::new();
-        let rows = self.rows(sql, |row| {
-            if let Some(Some(text)) = row.first() {
-                (*text).clone_into(&mut value);
-            }
-            Ok(())
-        });
-        timeout(PATIENCE, rows).await.map_err(|_| Failure::Slow)??;
-        Ok(value)
-    }
-
-    /// Shows each row that the statements of `sql` return.
-    async fn rows(
-        &self,
-        sql: &str,
-        mut see: impl FnMut(&[Option<&str>]) -> Result<(), BadRow>,
-    ) -> Result<(), Failure> {
-        let messages = self.client.simple_query_raw(sql).await?;
-        pin_mut!(messages);
-        while let Some(message) = messages.next().await {
-            if let SimpleQueryMessage::Row(row) = message? {
-                let columns: Vec<_> = (0..row.len()).map(|column| row.get(column)).collect();
-                see(&columns)?;
-            }
-        }
-        Ok(())
     }
 }

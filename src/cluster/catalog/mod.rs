@@ -10,11 +10,12 @@
 //! * every ten minutes.
 //!
 //! However often it is asked to, it keeps the server busy for no more than a twentieth of the time, and for doubts no more
-//! than a hundredth. Snapshots that say the same as the one before are dropped, so that no verdict is forgotten for
+//! than a hundredth. What is long, the trees of views, is read only where it has changed. Snapshots that say the same as the one before are dropped, so that no verdict is forgotten for
 //! them. While the primary is away the last snapshot holds: its replicas change no catalog either.
 
 mod keeper;
 mod queries;
+mod reader;
 mod report;
 
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 pub use keeper::{Access, Dial, keep};
-pub use queries::everything;
+pub use reader::{Failure, Reader};
 pub use report::CatalogReport;
 
 use crate::clock::Mono;

@@ -6,10 +6,12 @@ use thiserror::Error;
 
 use super::body::{Body, Language, Rest};
 use super::graph::{Graph, Kind, Node, Ref, Settled, When, is_built_in};
+use super::labels::compiled;
 use super::names::{Key, Known, Names, Traces};
 use super::overrides::Overrides;
+use super::rules::{Rules, Trees};
 use super::snapshot::{Census, Currval, Snapshot};
-use super::tree;
+use super::tree::{self, Tree};
 use crate::sql::functions;
 use crate::sql::settings::ValueKind;
 use crate::sql::tables::Tables;
@@ -32,6 +34,7 @@ pub struct Facts {
     relations: Vec<(Named, Node)>,
     operators: Vec<(Key, Node)>,
     words: Vec<(Key, Node)>,
+    rules: Rules,
     currval: Currval,
     parameters: Vec<(Key, ValueKind)>,
 }
@@ -72,8 +75,8 @@ impl<'a> Columns<'a> {
 }
 
 impl Facts {
-    /// Nothing yet. `overrides` beat what will be found.
-    pub fn new(overrides: Overrides) -> Self {
+    /// Nothing yet. `overrides` beat what will be found; `trees` need not be read again.
+    pub fn new(overrides: Overrides, trees: Trees) -> Self {
         let mut graph = Graph::default();
         let everywhere = graph.add(Kind::Relation, Known::HARMLESS);
         Self {
@@ -85,6 +88,7 @@ impl Facts {
             relations: Vec::new(),
             operators: Vec::new(),
             words: Vec::new(),
+            rules: Rules::new(trees),
             currval: Currval::Unused,
             parameters: Vec::new(),
         }
@@ -109,6 +113,8 @@ impl Facts {
             "link" => self.link(&mut columns),
             "tree" => self.tree(&mut columns),
             "parameter" => self.parameter(&mut columns),
+            "rule" => self.rule(&mut columns),
+            "text" => self.text(&mut columns),
             "currval" => {
                 self.currval = Currval::Used;
                 Ok(())
@@ -280,20 +286,30 @@ impl Facts {
 
     /// What the tree is, the oid of the relation or type that it belongs to, the tree.
     fn tree(&mut self, columns: &mut Columns<'_>) -> Result<(), BadRow> {
-        let (what, owner) = (columns.text()?, columns.oid()?);
-        let Some(text) = columns.maybe()? else { return Ok(()) };
-        let (owner, when) = match what {
-            "read" => (Ref::Relation(owner), When::Used),
-            "write" => (Ref::Relation(owner), When::Written),
-            "domain" => (Ref::Type(owner), When::Used),
-            _ => return Err(BadRow),
-        };
-        let tree = tree::read(text);
-        if let (Some(why), When::Used) = (tree.why, when) {
-            self.graph.condemn(owner, why);
+        let (owner, when) = owner(columns)?.ok_or(BadRow)?;
+        if let Some(text) = columns.maybe()? {
+            plant(&mut self.graph, &tree::read(text), owner, when);
         }
-        self.link_all(owner, tree.refs.into_iter(), when);
         Ok(())
+    }
+
+    /// oid, version, what its tree is, the oid of the relation that it belongs to.
+    fn rule(&mut self, columns: &mut Columns<'_>) -> Result<(), BadRow> {
+        let (oid, version) = (columns.oid()?, columns.oid()?);
+        self.rules.list((oid, version), owner(columns)?);
+        Ok(())
+    }
+
+    /// A rule's oid, its version, its tree.
+    fn text(&mut self, columns: &mut Columns<'_>) -> Result<(), BadRow> {
+        let (oid, version) = (columns.oid()?, columns.oid()?);
+        self.rules.learn((oid, version), tree::read(columns.text()?));
+        Ok(())
+    }
+
+    /// The rules whose texts are yet to come.
+    pub fn unread(&self) -> Vec<u32> {
+        self.rules.unread()
     }
 
     fn link_all(&mut self, from: Ref, to: impl Iterator<Item = Ref>, when: When) {
@@ -302,11 +318,15 @@ impl Facts {
         }
     }
 
-    /// What follows from all rows.
-    pub fn settle(mut self) -> Snapshot {
+    /// What follows from all rows; and the trees of rules, which may be used when the catalog is read again.
+    pub fn settle(mut self) -> (Snapshot, Trees) {
+        let (currval, trees) = self.rules.settle(&mut self.graph);
+        if currval == Currval::Used {
+            self.currval = Currval::Used;
+        }
         let settled = self.graph.settle(&self.built_in);
         self.parameters.sort_unstable_by_key(|(key, _)| *key);
-        Snapshot {
+        let snapshot = Snapshot {
             census: Census {
                 relations: self.relations.len(),
                 primary_relations: kept(&self.relations, &settled),
@@ -320,7 +340,30 @@ impl Facts {
             everywhere: settled.known(self.everywhere),
             currval: self.currval,
             parameters: self.parameters,
-        }
+        };
+        (snapshot, trees)
+    }
+}
+
+/// What a tree is, the oid of the relation or type that it belongs to. `None` if using that does not run it.
+fn owner(columns: &mut Columns<'_>) -> Result<Option<(Ref, When)>, BadRow> {
+    let (what, owner) = (columns.text()?, columns.oid()?);
+    Ok(Some(match what {
+        "read" => (Ref::Relation(owner), When::Used),
+        "write" => (Ref::Relation(owner), When::Written),
+        "domain" => (Ref::Type(owner), When::Used),
+        "refresh" => return Ok(None),
+        _ => return Err(BadRow),
+    }))
+}
+
+/// Notes what follows from a tree for those that use what it belongs to.
+pub(super) fn plant(graph: &mut Graph, tree: &Tree, owner: Ref, when: When) {
+    if let (Some(why), When::Used) = (tree.why, when) {
+        graph.condemn(owner, why);
+    }
+    for to in &tree.refs {
+        graph.refer_by_name(owner, *to, when);
     }
 }
 
@@ -345,44 +388,6 @@ fn body_of_tree(text: &str) -> Body {
     let tree = tree::read(text);
     Body { refs: tree.refs, why: tree.why, tables: Tables::NONE, rest: Rest::Nothing }
 }
-
-/// A function in C: its label is all there is. Labels of extensions are written by people who know what they mean,
-/// with the exceptions below.
-fn compiled(volatility: &str, (extension, name): (&str, &str)) -> Body {
-    let is_in = |list: &[(&str, &str)]| list.contains(&(extension, name));
-    match volatility {
-        _ if is_in(RUNNING_TEXT) => Body { why: Some(Why::VolatileFunction), ..Body::opaque() },
-        "v" if !is_in(INDEPENDENT) => Body { why: Some(Why::VolatileFunction), ..Body::opaque() },
-        "s" => Body { why: None, rest: Rest::Nothing, ..Body::opaque() },
-        _ => Body { refs: Vec::new(), why: None, tables: Tables::NONE, rest: Rest::Nothing },
-    }
-}
-
-/// Volatile functions of PostgreSQL's own extensions that only have to do with chance or time, as `random` does.
-const INDEPENDENT: &[(&str, &str)] = &[
-    ("pgcrypto", "gen_random_bytes"),
-    ("pgcrypto", "gen_random_uuid"),
-    ("pgcrypto", "gen_salt"),
-    ("pgcrypto", "pgp_pub_encrypt"),
-    ("pgcrypto", "pgp_pub_encrypt_bytea"),
-    ("pgcrypto", "pgp_sym_encrypt"),
-    ("pgcrypto", "pgp_sym_encrypt_bytea"),
-    ("tablefunc", "normal_rand"),
-    ("uuid-ossp", "uuid_generate_v1"),
-    ("uuid-ossp", "uuid_generate_v1mc"),
-    ("uuid-ossp", "uuid_generate_v4"),
-];
-
-/// Stable functions that run SQL that they are given as text.
-const RUNNING_TEXT: &[(&str, &str)] = &[
-    ("tablefunc", "connectby"),
-    ("tablefunc", "crosstab"),
-    ("tablefunc", "crosstab2"),
-    ("tablefunc", "crosstab3"),
-    ("tablefunc", "crosstab4"),
-    ("tablefunc", "crosstab_hash"),
-    ("xml2", "xpath_table"),
-];
 
 #[cfg(test)]
 mod tests;

@@ -9,9 +9,11 @@
 mod body;
 mod facts;
 mod graph;
+mod labels;
 mod live;
 mod names;
 mod overrides;
+mod rules;
 mod snapshot;
 mod tree;
 
@@ -25,6 +27,7 @@ pub use facts::{BadRow, Facts};
 pub use live::LiveCatalog;
 pub(super) use names::{Known, Traces};
 pub use overrides::Overrides;
+pub use rules::Trees;
 use snapshot::Currval;
 pub use snapshot::{Census, Snapshot};
 

@@ -11,13 +11,13 @@ const BUILT_IN: &[&str] =
 
 /// A database with these objects: rows with their columns between bars, empty for NULL.
 fn database(rows: &[&str], overrides: Overrides) -> LiveCatalog {
-    let mut facts = Facts::new(overrides.clone());
+    let mut facts = Facts::new(overrides.clone(), Trees::default());
     for row in BUILT_IN.iter().chain(rows) {
         let columns: Vec<_> =
             row.split('|').map(|text| Some(text).filter(|text| !text.is_empty())).collect();
         facts.add(&columns).unwrap_or_else(|_| panic!("{row}"));
     }
-    let snapshot = Arc::new(facts.settle());
+    let snapshot = Arc::new(facts.settle().0);
     LiveCatalog::new(Catalog::of(snapshot, Arc::new(overrides)), 1)
 }
 
@@ -150,6 +150,48 @@ fn views_policies_and_partitions_pass_on_what_they_reach() {
     assert_primary("select * from monitor", &one, Why::SystemCatalog);
     assert_primary("select * from parent", &one, Why::UnloggedTable);
     assert_primary("select * from guarded", &one, Why::VolatileFunction);
+}
+
+#[test]
+fn trees_of_rules_are_read_again_where_they_have_changed() {
+    let read = |trees: Trees, unread: &[u32], texts: &[&str]| {
+        let mut facts = Facts::new(Overrides::default(), trees);
+        let version = if texts.iter().any(|text| text.contains("|702|")) { 702 } else { 701 };
+        let rules = [
+            format!("rule|30001|{version}|read|20010"),
+            "rule|30002|700|write|20001".to_owned(),
+            "rule|30003|700|refresh|20011".to_owned(),
+        ];
+        let all = TABLES.iter().copied().chain(["relation|20010|public|shows|v|p"]);
+        for row in all.chain(rules.iter().map(String::as_str)) {
+            facts.add(&row.split('|').map(Some).collect::<Vec<_>>()).unwrap();
+        }
+        assert_eq!(facts.unread(), unread);
+        for row in texts {
+            facts.add(&row.split('|').map(Some).collect::<Vec<_>>()).unwrap();
+        }
+        let (snapshot, trees) = facts.settle();
+        (LiveCatalog::new(Catalog::of(Arc::new(snapshot), Arc::default()), 1), trees)
+    };
+    let harmless = "text|30001|701|{Q :commandType 1 :relid 20001 :x";
+    let first = [harmless, "text|30002|700|{Q :x", "text|30003|700|{Q :funcid 1575 :x"];
+    let (one, trees) = read(Trees::default(), &[30001, 30002, 30003], &first);
+    assert_class("select * from shows", &one, Class::Read);
+    assert!(one.uses_currval());
+    // Nothing has changed.
+    let (one, trees) = read(trees, &[], &[]);
+    assert_class("select * from shows", &one, Class::Read);
+    assert!(one.uses_currval());
+    let (one, _) = read(trees, &[], &[]);
+    assert_class("select * from shows", &one, Class::Read);
+    // What does not come is not trusted.
+    let (one, trees) = read(Trees::default(), &[30001, 30002, 30003], &first[1..]);
+    assert_primary("select * from shows", &one, Why::UnknownRelation);
+    let (one, trees) = read(trees, &[30001], &[harmless]);
+    assert_class("select * from shows", &one, Class::Read);
+    // Another tree of the same rule.
+    let (one, _) = read(trees, &[30001], &["text|30001|702|{Q :commandType 1 :relid 20003 :x"]);
+    assert_primary("select * from shows", &one, Why::UnloggedTable);
 }
 
 #[test]
@@ -299,7 +341,7 @@ fn only_what_may_leave_something_in_the_session_leaves_traces() {
 
 #[test]
 fn a_row_of_another_form_is_refused() {
-    let mut facts = Facts::new(Overrides::default());
+    let mut facts = Facts::new(Overrides::default(), Trees::default());
     for row in [
         &[][..],
         &[Some("other")],
