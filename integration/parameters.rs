@@ -61,6 +61,13 @@ const STATEMENTS: &[&str] = &[
     "SET ROLE pg_monitor",
     "RESET ROLE",
     "RESET ALL",
+    "BEGIN; SET search_path TO b; SET LOCAL app.tenant = 'l'; COMMIT; SET TIME ZONE 'Asia/Tokyo'",
+    "BEGIN; SET app.tenant = 'e'; COMMIT; SET app.tenant = 'f'; SELECT 1/0",
+    "BEGIN; SET statement_timeout = '90s'; SELECT 1",
+    "SAVEPOINT s; SET app.tenant = 'g'; ROLLBACK TO s; SET LOCAL search_path TO c",
+    "SET app.tenant = 'h'; ROLLBACK; SET statement_timeout = 77000",
+    "COMMIT; BEGIN; RESET app.tenant; SAVEPOINT s",
+    "SELECT 1; COMMIT",
     "SELECT 1/0",
     "SET no_such_parameter = 1",
 ];
@@ -85,6 +92,7 @@ async fn pooler(major: u16) -> Pooler {
         ("pool.default_pool_size", "3"),
         ("pool.server_order", "\"oldest\""),
         ("routing.read_write_split", "false"),
+        ("logging.level", "\"debug\""),
     ];
     Pooler::start(shared_cluster(major).await, &keys).await
 }
@@ -119,6 +127,8 @@ async fn whatever_is_set_is_as_on_a_connection_of_ones_own(major: u16) {
             }
         }
     }
+    // All of it follows its client from server to server.
+    assert!(!pooler.log().contains("a client is pinned"), "{seed}");
     pooler.check();
 }
 

@@ -259,10 +259,13 @@
 //!   drivers that cache descriptions wait for; the server's statement is given up in any case.
 //! * **Columns that a client was told of are checked before it binds a copy that we have made** (`session::columns`): to
 //!   PostgreSQL what another server parses, or parses anew, is right whatever it looks like. Every copy is described once
-//!   and compared with what Describe told of the statement (parameters, and names, types and modifiers of columns); if it
-//!   differs the client gets that 0A000. Its batch waits meanwhile, a round trip per copy, whether or not we know of DDL:
-//!   what others do to the catalog must not be noticed too late, and a write must not run first. A copy that has been
-//!   compared costs nothing, nor do statements that nobody has described.
+//!   and compared with what Describe told of the statement, or of a portal of it (parameters, and names and types of
+//!   columns); if it differs the client gets that 0A000. Its batch waits meanwhile, a round trip per copy, whether or not we
+//!   know of DDL: what others do to the catalog must not be noticed too late, and a write must not run first. A copy that
+//!   has been compared costs nothing, nor do statements that nobody has described, nor clients that describe each portal,
+//!   as libpq does: they are shown what is there. A portal tells nothing of parameters, and its modifiers are its plan's:
+//!   those are not compared, as no value is read by them. Which statement the unnamed portal is of is remembered; before
+//!   another portal is bound to a copy that nobody has seen, that is described at once, so that nothing piles up.
 //! * **The same text under other circumstances is another prepared statement** (`Background`), for named statements
 //!   too: literals and names are resolved when a text is parsed, so two clients with different `search_path`, `TimeZone`
 //!   or role must not share one.

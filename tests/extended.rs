@@ -140,7 +140,7 @@ async fn a_suspended_portal_keeps_the_server_until_sync(delivery: Delivery) {
     let batch = [parse("", "select 1"), bind("p", ""), execute_rows("p", 1), flush()];
     let answer = [parse_complete(), bind_complete(), row("1"), suspended()];
     client.send(&batch).await;
-    server.answer(&batch, &answer).await;
+    look_at_portal(&mut server, &batch, &answer).await;
     client.expect(&answer).await;
     other.send([query("select 2")]).await;
     stage.waiting(1).await;
@@ -150,6 +150,13 @@ async fn a_suspended_portal_keeps_the_server_until_sync(delivery: Delivery) {
     client.expect([row("2"), suspended(), idle()]).await;
     server.answer([query("select 2")], one_row("2")).await;
     other.expect(one_row("2")).await;
+}
+
+/// The server gets `batch`, and before it binds a portal with a name it is asked what that is going to show.
+async fn look_at_portal(server: &mut Server, batch: &[Frame], answer: &[Frame]) {
+    server.expect([&batch[..1], &[describe_statement("")], &batch[1..]].concat()).await;
+    let described = [parameter_description(), columns()];
+    server.reply([&answer[..1], &described, &answer[1..]].concat()).await;
 }
 
 async fn closing_a_portal_leaves_the_statement_of_that_name(delivery: Delivery) {
@@ -245,7 +252,7 @@ async fn a_portal_lives_until_the_transaction_ends(delivery: Delivery) {
     let batch = [parse("", "select 1"), bind("p", ""), execute_rows("p", 1), sync()];
     let answer = [parse_complete(), bind_complete(), row("1"), suspended(), in_transaction()];
     client.send(&batch).await;
-    server.answer(&batch, &answer).await;
+    look_at_portal(&mut server, &batch, &answer).await;
     client.expect(&answer).await;
     let more = [describe_portal("p"), execute("p"), close_portal("p"), sync()];
     let answer = [columns(), complete("SELECT 0"), close_complete(), in_transaction()];

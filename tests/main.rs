@@ -10,6 +10,7 @@
 
 mod architecture;
 mod cancel;
+mod columns;
 mod command_line;
 mod copy;
 mod elision;

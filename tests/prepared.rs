@@ -35,19 +35,24 @@ scripted!(
     split a_named_statement_has_the_servers_name_there
 );
 
-fn ran() -> [Frame; 4] {
+pub(crate) fn ran() -> [Frame; 4] {
     [bind_complete(), row("1"), complete("SELECT 1"), idle()]
 }
 
 /// The client prepares `sql` as `name`; the server does so as `its`.
-async fn prepare(client: &mut Client, server: &mut Server, (name, its): (&str, &str), sql: &str) {
+pub(crate) async fn prepare(
+    client: &mut Client,
+    server: &mut Server,
+    (name, its): (&str, &str),
+    sql: &str,
+) {
     client.send([parse(name, sql), sync()]).await;
     server.answer([parse(its, sql), sync()], [parse_complete(), idle()]).await;
     client.expect([parse_complete(), idle()]).await;
 }
 
 /// The client begins a transaction.
-async fn begin(client: &mut Client, server: &mut Server) {
+pub(crate) async fn begin(client: &mut Client, server: &mut Server) {
     client.send([query("begin")]).await;
     server.answer([query("begin")], [complete("BEGIN"), in_transaction()]).await;
     client.expect([complete("BEGIN"), in_transaction()]).await;
@@ -55,7 +60,7 @@ async fn begin(client: &mut Client, server: &mut Server) {
 
 /// Lets `client` hold the stage's first server in a transaction, and returns a second one, opened for `other`
 /// because of what it has sent.
-async fn second_server(
+pub(crate) async fn second_server(
     stage: &mut Stage,
     (client, server): (&mut Client, &mut Server),
     (other, sent): (&mut Client, &[Frame]),
@@ -110,18 +115,18 @@ async fn describe_without_bind_prepares_the_statement_too(delivery: Delivery) {
     client.expect(described).await;
 }
 
-fn described() -> [Frame; 2] {
+pub(crate) fn described() -> [Frame; 2] {
     [parameter_description(), columns()]
 }
 
 /// RowDescription of one column of another name.
-fn other_columns() -> Frame {
+pub(crate) fn other_columns() -> Frame {
     let mut frame = columns();
     frame.body[2] = b'C';
     frame
 }
 
-fn refused() -> Frame {
+pub(crate) fn refused() -> Frame {
     let fields = [
         "SERROR",
         "VERROR",
@@ -135,12 +140,12 @@ fn refused() -> Frame {
 }
 
 /// The client prepares `select 1` as `a` on the first server, and is told its columns.
-async fn prepare_and_describe(client: &mut Client, server: &mut Server) {
+pub(crate) async fn prepare_and_describe(client: &mut Client, server: &mut Server) {
     prepare(client, server, ("a", "pgl_1"), "select 1").await;
     describe(client, server, "a", "pgl_1").await;
 }
 
-async fn describe(client: &mut Client, server: &mut Server, name: &str, its: &str) {
+pub(crate) async fn describe(client: &mut Client, server: &mut Server, name: &str, its: &str) {
     client.send([describe_statement(name), sync()]).await;
     let answer = [&described()[..], &[idle()]].concat();
     server.answer([describe_statement(its), sync()], &answer).await;
@@ -148,7 +153,7 @@ async fn describe(client: &mut Client, server: &mut Server, name: &str, its: &st
 }
 
 /// What a server is asked about a statement that its client knows.
-fn check(name: &str) -> [Frame; 3] {
+pub(crate) fn check(name: &str) -> [Frame; 3] {
     [parse(name, "select 1"), describe_statement(name), flush()]
 }
 
@@ -193,19 +198,25 @@ async fn refuse(delivery: Delivery, answer: &[Frame]) -> (Stage, Client, Server,
 async fn a_client_that_knows_other_columns_is_told_so(delivery: Delivery) {
     let other = [parameter_description(), other_columns()];
     let (_stage, mut client, _server, mut second) = refuse(delivery, &other).await;
-    // For as long as it uses that name; and the copy has gone.
+    // For as long as it is so; and the copy has gone.
     client.send(run_named("a")).await;
-    second.expect([&[close_statement("pgl_1")], &run_named("pgl_0")[..]].concat()).await;
-    second.reply([close_complete(), error("26000"), idle()]).await;
+    second.expect([&[close_statement("pgl_1")], &check("pgl_2")[..]].concat()).await;
+    second.reply([&[close_complete(), parse_complete()], &other[..]].concat()).await;
+    second.answer(run_named("pgl_0"), [error("26000"), idle()]).await;
     client.expect([refused(), idle()]).await;
+    client.send(run_named("a")).await;
+    second.expect([&[close_statement("pgl_2")], &check("pgl_3")[..]].concat()).await;
+    second.reply([&[close_complete(), parse_complete()], &described()[..]].concat()).await;
+    second.answer(run_named("pgl_3"), ran()).await;
+    client.expect(ran()).await;
     // Parsed again it is what it is now.
     client.send([&[parse("b", "select 1"), describe_statement("b")], &[sync()][..]].concat()).await;
-    let sent = [parse("pgl_2", "select 1"), describe_statement("pgl_2"), sync()];
+    let sent = [parse("pgl_4", "select 1"), describe_statement("pgl_4"), sync()];
     let answer = [&[parse_complete()], &other[..], &[idle()]].concat();
     second.answer(sent, &answer).await;
     client.expect(answer).await;
     client.send(run_named("b")).await;
-    second.answer(run_named("pgl_2"), ran()).await;
+    second.answer(run_named("pgl_4"), ran()).await;
     client.expect(ran()).await;
 }
 
@@ -264,7 +275,7 @@ async fn who_is_told_other_columns_has_another_statement(delivery: Delivery) {
 }
 
 /// The client runs what it calls `name`, and the server what is `its` name.
-async fn run(client: &mut Client, server: &mut Server, name: &str, its: &str) {
+pub(crate) async fn run(client: &mut Client, server: &mut Server, name: &str, its: &str) {
     client.send(run_named(name)).await;
     server.answer(run_named(its), ran()).await;
     client.expect(ran()).await;

@@ -100,6 +100,11 @@ impl<'a> Gather<'a> {
         self.mixed.extend_from_slice(self.input.get(start..end).unwrap_or_default());
     }
 
+    /// What follows `position` in the input.
+    pub fn behind(&self, position: usize) -> &'a [u8] {
+        self.input.get(position..).unwrap_or_default()
+    }
+
     /// The buffer to append inserted bytes to.
     #[inline]
     pub fn insert(&mut self) -> &mut Vec<u8> {

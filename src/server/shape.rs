@@ -6,9 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use foldhash::quality::FixedState;
 
 const UNKNOWN: u64 = 0;
-const RETIRED: u64 = u64::MAX;
 
-/// What clients have been told that a statement takes and returns: the same on every server, or it is retired.
+/// A bit of the columns that no digest has.
+const RETIRED: u64 = 1 << 63;
+
+/// What clients have been told that a statement takes and returns. They go by that even if a server has said otherwise
+/// since; but then nobody else is to be told the old again.
 #[derive(Debug, Default)]
 pub struct Shape {
     parameters: AtomicU64,
@@ -43,8 +46,9 @@ impl Told {
         Self::Parameters(known(hasher.finish()))
     }
 
-    /// The body of a RowDescription, or the empty one of NoData: names, types and their modifiers. That is what
-    /// PostgreSQL compares (`RevalidateCachedQuery` in `src/backend/utils/cache/plancache.c`).
+    /// The body of a RowDescription, or the empty one of NoData: names and types, by which values are read. PostgreSQL
+    /// compares their modifiers as well (`RevalidateCachedQuery` in `src/backend/utils/cache/plancache.c`), but those
+    /// of a portal are the plan's: a CASE whose condition is a parameter has one as long as the plan knows its value.
     pub fn columns(body: &[u8]) -> Self {
         let mut hasher = FixedState::default().build_hasher();
         hasher.write(body.get(..2).unwrap_or_default());
@@ -54,8 +58,8 @@ impl Told {
             && let Some((fixed, others)) = fixed.split_at_checked(18)
         {
             hasher.write(name);
-            // Before them stands where the column comes from, and behind them its format.
-            hasher.write(fixed.get(6..16).unwrap_or_default());
+            // Before it stands where the column comes from, behind it its length, modifier and format.
+            hasher.write(fixed.get(6..10).unwrap_or_default());
             rest = others;
         }
         Self::Columns(known(hasher.finish()))
@@ -66,18 +70,24 @@ impl Shape {
     /// Whether clients rely on it.
     #[inline]
     pub fn is_known(&self) -> bool {
-        self.columns.load(Ordering::Relaxed) != UNKNOWN
+        self.values().1 != UNKNOWN
     }
 
-    /// Whether servers have told different things: nobody can rely on it.
+    /// Whether clients rely on its parameters. Who describes nothing but portals does not.
+    #[inline]
+    pub fn tells_parameters(&self) -> bool {
+        self.parameters.load(Ordering::Relaxed) != UNKNOWN
+    }
+
+    /// Whether servers have told different things: who parses the text now means another statement.
     #[inline]
     pub fn is_retired(&self) -> bool {
-        self.columns.load(Ordering::Relaxed) == RETIRED
+        self.columns.load(Ordering::Relaxed) & RETIRED != 0
     }
 
     /// Servers tell different things.
     pub fn retire(&self) {
-        self.columns.store(RETIRED, Ordering::Relaxed);
+        self.columns.fetch_or(RETIRED, Ordering::Relaxed);
     }
 
     /// A server has told this.
@@ -87,15 +97,23 @@ impl Shape {
             Told::Columns(digest) => (&self.columns, digest),
         };
         let known = part.compare_exchange(UNKNOWN, digest, Ordering::Relaxed, Ordering::Relaxed);
-        if known.map_or_else(|known| known == digest, |_| true) { Fit::Fits } else { Fit::Misfits }
+        if known.map_or_else(|known| known & !RETIRED == digest, |_| true) {
+            Fit::Fits
+        } else {
+            Fit::Misfits
+        }
     }
 
-    /// Whether a statement of the `other` shape looks the same.
+    /// Whether a statement of the `other` shape looks the same. What is relied on here is relied on there from now on.
     pub fn fit(&self, other: &Self) -> Fit {
         if !self.is_known() || !other.is_known() {
             return Fit::Unknown;
         }
-        if self.values() == other.values() { Fit::Fits } else { Fit::Misfits }
+        let (parameters, columns) = self.values();
+        if columns != other.values().1 {
+            return Fit::Misfits;
+        }
+        if parameters == UNKNOWN { Fit::Fits } else { other.tell(Told::Parameters(parameters)) }
     }
 
     /// What it would be if this had been told instead.
@@ -116,13 +134,13 @@ impl Shape {
     }
 
     fn values(&self) -> (u64, u64) {
-        (self.parameters.load(Ordering::Relaxed), self.columns.load(Ordering::Relaxed))
+        (self.parameters.load(Ordering::Relaxed), self.columns.load(Ordering::Relaxed) & !RETIRED)
     }
 }
 
 /// A digest that means nothing else.
 fn known(digest: u64) -> u64 {
-    digest.clamp(UNKNOWN + 1, RETIRED - 1)
+    (digest & !RETIRED).max(UNKNOWN + 1)
 }
 
 #[cfg(test)]
@@ -160,6 +178,23 @@ mod tests {
         assert_eq!(other_shape.tell(description("a", 25, 1, 0)), Fit::Fits);
         shape.retire();
         assert!(shape.is_retired() && shape.is_known());
-        assert_eq!(shape.fit(&other), Fit::Misfits);
+        assert_eq!(shape.fit(&other), Fit::Fits, "its clients still go by what they were told");
+        assert_eq!(shape.tell(description("a", 23, 1, 0)), Fit::Fits);
+        assert_eq!(shape.tell(description("a", 25, 1, 0)), Fit::Misfits);
+    }
+
+    #[test]
+    fn parameters_count_where_somebody_has_been_told_of_them() {
+        let (shape, other) = (Shape::default(), Shape::default());
+        let parameters = |kind| Told::parameters(&[0, 1, 0, 0, 0, kind]);
+        for shape in [&shape, &other] {
+            shape.tell(description("a", 23, 1, 0));
+        }
+        assert_eq!(shape.fit(&other), Fit::Fits);
+        assert!(!other.tells_parameters());
+        shape.tell(parameters(23));
+        assert_eq!(shape.fit(&other), Fit::Fits);
+        assert!(other.tells_parameters());
+        assert_eq!(other.tell(parameters(25)), Fit::Misfits);
     }
 }

@@ -14,7 +14,8 @@ use crate::server::given::Given;
 use crate::server::settings::Meaning;
 use crate::server::shape::Shape;
 use crate::sql::{Verdict, prepared, reuse};
-use described::Described;
+pub use described::Looks;
+use described::{Described, Unseen};
 
 /// Tells statements apart: equal ids mean equal text and parameter types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -181,15 +182,6 @@ struct Prepared {
     looks: Looks,
 }
 
-/// Whether a server's copy of a statement has the columns that clients rely on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Looks {
-    /// The server has said so.
-    Checked,
-    /// It has not been asked.
-    Unchecked,
-}
-
 /// What a server can do about a text that a client parses without giving it a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offer {
@@ -220,6 +212,7 @@ pub struct Statements {
     pub given: Given,
     /// What the answers to Describe that are owed are about, the oldest first.
     described: VecDeque<Described>,
+    unseen: Unseen,
     /// What has turned out to look otherwise here than its client was told.
     misfit: Option<StatementId>,
 }

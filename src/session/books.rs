@@ -30,7 +30,7 @@ impl Ledger for Books<'_> {
                 self.names.commit();
             }
             Change::Given | Change::Offered => self.statements.given.confirm(),
-            Change::Savepoint | Change::Session => self.parameters.commit(),
+            Change::Savepoint | Change::Script | Change::Session => self.parameters.commit(),
         }
     }
 
@@ -82,7 +82,7 @@ impl Books<'_> {
                 self.names.roll_back();
             }
             Change::Given | Change::Offered => self.statements.given.doubt(),
-            Change::Savepoint | Change::Session => self.parameters.roll_back(),
+            Change::Savepoint | Change::Script | Change::Session => self.parameters.roll_back(),
         }
     }
 }

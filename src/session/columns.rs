@@ -8,10 +8,10 @@
 use std::sync::Arc;
 
 use crate::net::buffer::Gather;
-use crate::protocol::frontend::{self, Object};
-use crate::protocol::{BackendTag, SqlState, TransactionStatus};
-use crate::server::shape::{Fit, Told};
-use crate::server::statements::{Looks, Statement, StatementId};
+use crate::protocol::frontend::{self, Bind, Named, Object};
+use crate::protocol::{BackendTag, FrontendTag, SqlState, TransactionStatus, frame};
+use crate::server::shape::{Fit, Shape, Told};
+use crate::server::statements::{Looks, ServerName, Statement, StatementId};
 use crate::session::blame::{Blame, End, ServerError};
 use crate::session::link::Gate;
 use crate::session::machine::{Change, Owed, Request};
@@ -43,15 +43,15 @@ impl Requests<'_> {
             return Fit::Fits;
         }
         let statements = &mut self.link.server.statements;
-        if statements.take_misfit(statement.id) || statement.shape.is_retired() {
+        if statements.take_misfit(statement.id) {
             return self.refuse();
         }
         if statements.name(statement.id).is_some() {
-            return self.check(name, statement, out);
+            return self.check(name, (statement, &statement.shape), out);
         }
         let background = self.background();
         if statement.means_the_same(background.as_ref()) {
-            return self.check(name, statement, out);
+            return self.check(name, (statement, &statement.shape), out);
         }
         let renewed = self.renewed(statement, background.as_ref());
         match statement.shape.fit(&renewed.shape) {
@@ -65,43 +65,88 @@ impl Requests<'_> {
             // To be compared when the server has said what it looks like.
             Fit::Unknown => {}
         }
-        self.check(name, &renewed, out)
+        self.check(name, (&renewed, &statement.shape), out)
     }
 
-    /// Has the server say what a statement looks like, if it has not.
-    fn check(&mut self, name: &[u8], statement: &Statement, out: &mut Gather<'_>) -> Fit {
+    /// Has the server say what a statement looks like, if it has not. Parameters are asked for where they are relied on.
+    fn check(
+        &mut self,
+        name: &[u8],
+        (statement, relied): (&Arc<Statement>, &Shape),
+        out: &mut Gather<'_>,
+    ) -> Fit {
         let statements = &mut self.link.server.statements;
         let is_unnamed = name.is_empty() && statements.unnamed() == Some(statement.id);
         let known = match statements.name(statement.id) {
-            Some((_, Looks::Checked)) => return Fit::Fits,
+            Some((_, looks)) if looks.suffice(&statement.shape) && looks != Looks::Unchecked => {
+                return Fit::Fits;
+            }
             _ if is_unnamed => return Fit::Fits,
-            Some((known, Looks::Unchecked)) => Some(known),
+            Some((known, _)) => Some(known),
             None => self.inject(name, statement, out),
         };
-        self.link.server.statements.expect_description(name, &statement.shape);
-        let asks = Owed::swallow(Request::DescribeStatement);
-        self.link.machine.sent(asks.with(Change::Checks(statement.id)));
-        let out = out.insert();
-        match known {
-            Some(known) => frontend::describe(out, Object::Statement, known.text().as_bytes()),
-            None => frontend::describe(out, Object::Statement, b""),
-        }
-        frontend::flush(out);
+        let tells = relied.tells_parameters() || statement.shape.tells_parameters();
+        let object = if tells { Object::Statement } else { Object::Portal };
+        let statements = &mut self.link.server.statements;
+        statements.expect_description(object, name, Arc::clone(statement));
+        self.have_described(known, Change::Checks(statement.id), out);
+        frontend::flush(out.insert());
         self.link.gate = Gate::Shut;
         Fit::Unknown
+    }
+
+    /// Has the server describe its copy of a statement, `None` for its unnamed one.
+    fn have_described(&mut self, copy: Option<ServerName>, change: Change, out: &mut Gather<'_>) {
+        self.link.machine.sent(Owed::swallow(Request::DescribeStatement).with(change));
+        match copy {
+            Some(name) => {
+                frontend::describe(out.insert(), Object::Statement, name.text().as_bytes());
+            }
+            None => frontend::describe(out.insert(), Object::Statement, b""),
+        }
+    }
+
+    /// Whether the client asks in its next message, which follows `position`, what the columns of this portal are, and
+    /// relies on nothing else.
+    pub(super) fn learns(
+        (portal, position): (&[u8], usize),
+        statement: &Statement,
+        out: &Gather<'_>,
+    ) -> bool {
+        let next = out.behind(position);
+        if statement.shape.tells_parameters() || next.first() != Some(&FrontendTag::DESCRIBE.0) {
+            return false;
+        }
+        let Ok(Some(header)) = frame::header(next) else { return false };
+        let body = next.get(..header.size).map(frontend::body).unwrap_or_default();
+        Named::read(body).is_ok_and(|it| it.object == Object::Portal && it.name == portal)
+    }
+
+    /// A portal is bound to a copy of a statement that nobody has looked at: if the client asks what its columns are, that
+    /// is what it relies on. The unnamed portal is remembered until then, for others the server is asked at once.
+    pub(super) fn look_at(
+        &mut self,
+        bind: &Bind<'_>,
+        (copy, statement): (Option<ServerName>, Arc<Statement>),
+        out: &mut Gather<'_>,
+    ) {
+        if statement.verdict.effects.intersects(FORMLESS) {
+            return;
+        }
+        if bind.portal.is_empty() {
+            self.link.server.statements.bind_unseen(bind.statement, statement);
+        } else {
+            let change = Change::Describes(statement.id);
+            let statements = &mut self.link.server.statements;
+            statements.expect_description(Object::Portal, bind.statement, statement);
+            self.have_described(copy, change, out);
+        }
     }
 
     /// The Bind will name nothing that the server has; what that is answered with the client is told otherwise.
     fn refuse(&mut self) -> Fit {
         self.link.excuse = Some(REFUSAL.into());
         Fit::Misfits
-    }
-
-    /// The client asks what the statement looks like that it calls `name`.
-    pub(super) fn expect_description(&mut self, name: &[u8]) -> Option<Change> {
-        let statement = self.names.get(name).filter(|statement| !statement.is_sql())?;
-        self.link.server.statements.expect_description(name, &statement.shape);
-        Some(Change::Describes(statement.id))
     }
 }
 
@@ -142,14 +187,33 @@ impl Replies<'_> {
             BackendTag::NO_DATA | BackendTag::ROW_DESCRIPTION => Told::columns(body),
             _ => return,
         };
+        let fit = self.link.server.statements.told(id, told);
+        match (at_hand, fit) {
+            (Change::Checks(_), Fit::Misfits) => self.refuse_described(id),
+            (Change::Checks(_), _) => {}
+            (_, Fit::Misfits) => {
+                self.link.server.statements.reshape_described(told);
+                self.adopt_described(told);
+            }
+            _ => self.adopt_described(told),
+        }
+    }
+
+    /// When the client has been told all of what the oldest Describe is about, that is what it calls so from now on.
+    fn adopt_described(&mut self, told: Told) {
+        if matches!(told, Told::Columns(_))
+            && let Some((name, statement)) = self.link.server.statements.described()
+            && let Some(known) = self.names.get(name)
+            && !Arc::ptr_eq(&known.shape, &statement.shape)
+            && known.is(&statement.query, &statement.types)
+        {
+            self.names.adopt(name, statement);
+        }
+    }
+
+    /// What waits to be bound is not what the client knows.
+    fn refuse_described(&mut self, id: StatementId) {
         let statements = &mut self.link.server.statements;
-        if statements.told(id, told) != Fit::Misfits {
-            return;
-        }
-        if matches!(at_hand, Change::Describes(_)) {
-            self.set_apart(told);
-            return;
-        }
         statements.set_misfit(id);
         if self.from.is_replica() {
             // It may only be late: the primary is asked as after a conflict with changes, if that is possible.
@@ -158,19 +222,6 @@ impl Replies<'_> {
             self.seen.error.get_or_insert(error);
         } else {
             statements.retire_described();
-        }
-    }
-
-    /// The client is told something else about a statement than others were: what it has is another one.
-    fn set_apart(&mut self, told: Told) {
-        let statements = &mut self.link.server.statements;
-        statements.retire_described();
-        if let Some((name, before, now)) = statements.reshape_described(told)
-            && let Some(known) = self.names.get(name)
-            && Arc::ptr_eq(&known.shape, &before)
-        {
-            let statement = Arc::new(known.reshaped(now));
-            self.names.adopt(name, &statement);
         }
     }
 }

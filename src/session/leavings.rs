@@ -2,9 +2,10 @@
 
 use crate::session::Wrote;
 use crate::session::machine::Change;
-use crate::session::parameters::{Savepoint, Step};
+use crate::session::parameters::{Savepoint, Script, Step};
 use crate::session::pins::{Pins, Stains};
 use crate::session::requests::Requests;
+use crate::session::sequences::mentions;
 use crate::sql::{Class, Effects, Tables, Verdict, reuse, settings};
 
 impl Requests<'_> {
@@ -46,30 +47,56 @@ impl Requests<'_> {
     /// Notes that a text that changes parameters is on its way.
     #[inline]
     pub(super) fn note_settings(&mut self, verdict: Verdict, text: &[u8]) -> Change {
-        if !verdict.effects.intersects(Effects::SETS | Effects::TRANSACTION) {
+        let effects = verdict.effects;
+        if !effects.intersects(Effects::SETS | Effects::TRANSACTION) {
             return Change::None;
         }
-        if !verdict.effects.contains(Effects::SETS) {
+        if effects.contains(Effects::TRANSACTION | Effects::MULTI) {
+            return self.note_script(effects, text);
+        }
+        if !effects.contains(Effects::SETS) {
             return self.note_savepoint(verdict, text);
         }
-        if let Some(changes) = changes(verdict.effects, text) {
-            let catalog = self.catalog.load();
-            let changes =
-                changes.into_iter().map(|change| change.canonical(|name| catalog.parameter(name)));
-            self.parameters.expect(Step::Changes(changes.collect()));
-            return Change::Session;
-        }
+        let Some(changes) = changes(effects, text) else { return self.stay() };
+        let changes = changes.into_iter().map(self.canonical()).collect();
+        self.parameters.expect(Step::Changes(changes));
+        Change::Session
+    }
+
+    /// What puts the values of changes into their one spelling.
+    fn canonical(&self) -> impl Fn(settings::Change) -> settings::Change + use<> {
+        let catalog = self.catalog.load();
+        move |change| change.canonical(|name| catalog.parameter(name))
+    }
+
+    /// Parameters are set in a way that cannot be repeated elsewhere.
+    fn stay(&mut self) -> Change {
         *self.pins |= Pins::PARAMETERS;
         self.link.stains |= Stains::SESSION;
         Change::None
     }
 
-    /// Notes that a text that controls transactions is on its way.
-    fn note_savepoint(&mut self, verdict: Verdict, text: &[u8]) -> Change {
-        if verdict.effects.contains(Effects::MULTI) {
-            self.parameters.expect(Step::Several);
-            return Change::Session;
+    /// Notes that a text of several statements is on its way, some of which control transactions.
+    fn note_script(&mut self, effects: Effects, text: &[u8]) -> Change {
+        if !effects.intersects(Effects::SETS | Effects::OPAQUE) && !mentions(text, &SAVEPOINTS) {
+            // The tags will tell all that there is to know.
+            return Change::None;
         }
+        if !effects.intersects(Effects::EXECUTES)
+            && let Some(script) = Script::read(text, self.canonical())
+        {
+            self.parameters.expect(Step::Script(script));
+            return Change::Script;
+        }
+        if effects.contains(Effects::SETS) {
+            return self.stay();
+        }
+        self.parameters.expect(Step::Several);
+        Change::Session
+    }
+
+    /// Notes that a savepoint is on its way, if it is one.
+    fn note_savepoint(&mut self, verdict: Verdict, text: &[u8]) -> Change {
         match (verdict.class, Savepoint::read(text)) {
             (Class::Savepoint, Some(savepoint)) => {
                 self.parameters.expect(Step::Savepoint(savepoint));
@@ -79,6 +106,9 @@ impl Requests<'_> {
         }
     }
 }
+
+/// How the words begin of which one stands in every statement about a savepoint.
+const SAVEPOINTS: [&[u8; 7]; 3] = [b"rollbac", b"release", b"savepoi"];
 
 /// The changes of parameters that a text makes, if they are all known.
 ///

@@ -12,6 +12,7 @@ use crate::net::buffer::Gather;
 use crate::protocol::frontend::{self, Object};
 use crate::protocol::{BackendTag, ErrorFields, SqlState, TransactionStatus, frame};
 use crate::server::given::Holds;
+use crate::server::shape::Fit;
 use crate::server::statements::{Background, Statement};
 use crate::session::machine::{Change, OnBackend, Owed, Request};
 use crate::session::names::{Changed, Names};
@@ -139,7 +140,13 @@ impl Requests<'_> {
             return statement;
         }
         let renewed = self.renewed(&statement, background.as_ref());
-        self.names.adopt(name, &renewed);
+        // Who was told what it looks like goes by that until he is told otherwise.
+        if !statement.shape.is_known()
+            || self.names.is_being_parsed(name)
+            || statement.shape.fit(&renewed.shape) == Fit::Fits
+        {
+            self.names.adopt(name, &renewed);
+        }
         renewed
     }
 

@@ -11,6 +11,7 @@ mod changes;
 mod date_style;
 mod ours;
 mod savepoints;
+mod script;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ use crate::session::ours::Book;
 use crate::sql::settings::{Action, Change, Scope, canonical};
 pub(crate) use savepoints::Savepoint;
 use savepoints::Savepoints;
+pub(crate) use script::Script;
 
 /// Decides whether a commit is flushed before it is acknowledged.
 const SYNCHRONOUS_COMMIT: &str = "synchronous_commit";
@@ -73,6 +75,8 @@ pub(crate) enum Step {
     /// A savepoint.
     Savepoint(Savepoint),
     /// Several statements, some of which control transactions.
+    Script(Script),
+    /// The same, if not all that they do to savepoints is known.
     Several,
 }
 
@@ -183,7 +187,12 @@ impl Parameters {
 
     /// Something that bears on parameters is on its way.
     pub(crate) fn expect(&mut self, step: Step) {
-        if matches!(step, Step::Changes(_)) {
+        let sets = match &step {
+            Step::Changes(_) => true,
+            Step::Script(script) => script.sets(),
+            Step::Savepoint(_) | Step::Several => false,
+        };
+        if sets {
             self.explained = Explained::Yes;
         }
         self.pending.push_back(step);
@@ -239,7 +248,8 @@ impl Parameters {
             Some(Step::Changes(changes)) => self.make(changes),
             Some(Step::Savepoint(savepoint)) => self.savepoint(savepoint),
             Some(Step::Several) => self.savepoints.lose(),
-            None => {}
+            // Its statements have taken effect one by one.
+            Some(Step::Script(_)) | None => {}
         }
     }
 
@@ -271,7 +281,7 @@ impl Parameters {
     /// A command that ends transactions has completed.
     pub(crate) fn on_command(&mut self, tag: &[u8]) {
         match tag {
-            b"COMMIT" => self.keep(),
+            b"COMMIT" | b"PREPARE TRANSACTION" => self.keep(),
             b"ROLLBACK" => {
                 // It may have been ROLLBACK TO.
                 if self.touched == Touched::Yes

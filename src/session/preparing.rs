@@ -22,11 +22,42 @@ use crate::sql::prepared::Wants;
 
 /// What a prepared statement is named for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
-    /// To be run.
-    Bind,
+enum Purpose<'a> {
+    /// To be run in this portal. What the client sends next follows this position.
+    Bind(&'a [u8], usize),
     /// For its parameters and columns.
     Describe,
+}
+
+/// What a message that names a prepared statement becomes.
+#[derive(Debug, Default)]
+pub(super) struct Resolved {
+    /// The name that must stand in it; `None` if it is right as it is.
+    pub(super) name: Option<ServerName>,
+    pub(super) change: Change,
+    /// What it is to the server, if nobody has looked at its copy.
+    unseen: Option<Arc<Statement>>,
+}
+
+impl Resolved {
+    /// The server's unnamed statement.
+    fn as_it_is(statement: &Arc<Statement>) -> Self {
+        Self { unseen: Some(Arc::clone(statement)), ..Self::default() }
+    }
+
+    /// A copy that has a name of ours. What a statement's Describe tells is always worth knowing.
+    fn by_name(
+        (name, looks): (ServerName, Looks),
+        purpose: Purpose<'_>,
+        statement: &Arc<Statement>,
+    ) -> Self {
+        let is_seen = looks != Looks::Unchecked && purpose != Purpose::Describe;
+        Self {
+            name: Some(name),
+            change: Change::Uses(statement.id),
+            unseen: (!is_seen).then(|| Arc::clone(statement)),
+        }
+    }
 }
 
 impl Requests<'_> {
@@ -162,6 +193,7 @@ impl Requests<'_> {
         range: (usize, usize),
         out: &mut Gather<'_>,
     ) -> Readiness {
+        self.link.server.statements.bind_seen();
         if self.bind_ours(&bind, out) || self.bind_instead(&bind, out) {
             return Readiness::Ready;
         }
@@ -174,24 +206,25 @@ impl Requests<'_> {
                 return Readiness::Wait;
             }
         }
-        let Some((name, change)) = self.resolve_bind(&bind, out) else { return Readiness::Wait };
-        match name {
+        let Some(resolved) = self.resolve_bind(&bind, range.1, out) else { return Readiness::Wait };
+        match resolved.name {
             None => out.pass(range.0, range.1),
             Some(name) => {
                 frontend::bind(out.insert(), bind.portal, name.text().as_bytes(), bind.rest);
             }
         }
-        self.link.machine.sent(Owed::forward(Request::Bind).with(change));
+        self.link.machine.sent(Owed::forward(Request::Bind).with(resolved.change));
         Readiness::Ready
     }
 
-    /// What a Bind does, the name that must stand in it (`None` if it is right as it is), and what it changes. Nothing
-    /// if it has to wait until the server has said what the statement's columns are.
+    /// What a Bind that ends at `end` becomes. Nothing if it has to wait until the server has said what the statement's
+    /// columns are.
     pub(super) fn resolve_bind(
         &mut self,
         bind: &Bind<'_>,
+        end: usize,
         out: &mut Gather<'_>,
-    ) -> Option<(Option<ServerName>, Change)> {
+    ) -> Option<Resolved> {
         let statement = self.names.get(bind.statement).map(Arc::clone);
         if let Some(statement) = &statement {
             let verdict = meant(self.names, statement.verdict, &statement.query);
@@ -206,8 +239,12 @@ impl Requests<'_> {
                 self.portals.unbind(bind.portal);
             }
         }
-        let resolved = self.resolve((bind.statement, Purpose::Bind), statement.as_ref(), out)?;
+        let wanted = (bind.statement, Purpose::Bind(bind.portal, end));
+        let mut resolved = self.resolve(wanted, statement.as_ref(), out)?;
         self.traffic.binds.add(1);
+        if let Some(unseen) = resolved.unseen.take() {
+            self.look_at(bind, (resolved.name, unseen), out);
+        }
         Some(resolved)
     }
 
@@ -221,14 +258,24 @@ impl Requests<'_> {
             return;
         }
         if named.object == Object::Portal {
-            self.forward(Request::DescribePortal, range, out);
+            let statements = &mut self.link.server.statements;
+            let unseen = if named.name.is_empty() { statements.describe_unseen() } else { None };
+            let change = unseen.map_or(Change::None, Change::Describes);
+            let asks = Owed::forward(Request::DescribePortal).with(change);
+            self.link.machine.sent(asks);
+            out.pass(range.0, range.1);
             return;
         }
         let statement = self.names.get(named.name).map(Arc::clone);
         let wanted = (named.name, Purpose::Describe);
-        let Some((name, change)) = self.resolve(wanted, statement.as_ref(), out) else { return };
-        let change = self.expect_description(named.name).unwrap_or(change);
-        match name {
+        let Some(resolved) = self.resolve(wanted, statement.as_ref(), out) else { return };
+        let mut change = resolved.change;
+        if let Some(statement) = resolved.unseen {
+            change = Change::Describes(statement.id);
+            let statements = &mut self.link.server.statements;
+            statements.expect_description(Object::Statement, named.name, statement);
+        }
+        match resolved.name {
             None => out.pass(range.0, range.1),
             Some(name) => {
                 frontend::describe(out.insert(), Object::Statement, name.text().as_bytes());
@@ -237,15 +284,15 @@ impl Requests<'_> {
         self.link.machine.sent(Owed::forward(Request::DescribeStatement).with(change));
     }
 
-    /// Sees to it that the server has the statement that the client calls `name`, and returns the name under
-    /// which it does; `None` if the client's own name is right, or is to provoke the error that it deserves. With it what
-    /// a request that names it changes. Nothing if a Bind has to wait until the server has said what the columns are.
+    /// Sees to it that the server has the statement that the client calls `name`. The name that it has there is none if
+    /// the client's own is right, or is to provoke the error that it deserves. Nothing if a Bind has to wait until the
+    /// server has said what the columns are.
     fn resolve(
         &mut self,
-        (name, purpose): (&[u8], Purpose),
+        (name, purpose): (&[u8], Purpose<'_>),
         statement: Option<&Arc<Statement>>,
         out: &mut Gather<'_>,
-    ) -> Option<(Option<ServerName>, Change)> {
+    ) -> Option<Resolved> {
         let Some(statement) = statement else {
             if name.is_empty() && self.link.server.statements.unnamed().is_some() {
                 // The server's unnamed statement is somebody else's.
@@ -253,44 +300,47 @@ impl Requests<'_> {
             }
             self.give_unknown(name, out);
             let known = name.starts_with(OUR_PREFIX).then_some(ServerName::NOBODY);
-            return Some((known, Change::None));
+            return Some(Resolved { name: known, ..Resolved::default() });
         };
         if statement.is_sql() {
             self.give(name, Wants::Statement, out);
-            return Some((None, Change::None));
+            return Some(Resolved::default());
         }
         let statements = &mut self.link.server.statements;
         if name.is_empty() && statements.unnamed() == Some(statement.id) {
-            return Some((None, Change::None));
+            return Some(Resolved::as_it_is(statement));
         }
         let known = statements.name(statement.id);
-        if !matches!(known, Some((_, Looks::Checked)))
-            && purpose == Purpose::Bind
-            && statement.shape.is_known()
+        if let Purpose::Bind(portal, end) = purpose
+            && !known.map_or(Looks::Unchecked, |(_, looks)| looks).suffice(&statement.shape)
+            && !Self::learns((portal, end), statement, out)
         {
             match self.fit(name, statement, out) {
                 Fit::Fits => {}
-                Fit::Misfits => return Some((Some(ServerName::NOBODY), Change::None)),
+                Fit::Misfits => {
+                    let name = Some(ServerName::NOBODY);
+                    return Some(Resolved { name, ..Resolved::default() });
+                }
                 Fit::Unknown => return None,
             }
         }
-        if let Some((known, _)) = known {
-            return Some((Some(known), Change::Uses(statement.id)));
+        if let Some(known) = known {
+            return Some(Resolved::by_name(known, purpose, statement));
         }
         let statement = &self.as_understood_now(name, Arc::clone(statement));
         if statement.verdict.effects.intersects(NAMING) {
             self.prepare_names(statement.verdict, &statement.query, out);
         }
         let statements = &mut self.link.server.statements;
-        if let Some((known, _)) = statements.name(statement.id) {
-            return Some((Some(known), Change::Uses(statement.id)));
+        if let Some(known) = statements.name(statement.id) {
+            return Some(Resolved::by_name(known, purpose, statement));
         }
         if name.is_empty() && statements.unnamed() == Some(statement.id) {
-            return Some((None, Change::None));
+            return Some(Resolved::as_it_is(statement));
         }
         Some(match self.inject(name, statement, out) {
-            None => (None, Change::None),
-            prepared => (prepared, Change::Uses(statement.id)),
+            None => Resolved::as_it_is(statement),
+            Some(known) => Resolved::by_name((known, Looks::Unchecked), purpose, statement),
         })
     }
 

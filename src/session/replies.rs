@@ -221,7 +221,7 @@ impl Replies<'_> {
             BackendTag::COMMAND_COMPLETE
                 if shown == OnBackend::Forward && at_hand != Change::Savepoint =>
             {
-                self.on_command(body, oldest);
+                self.on_command(body, oldest, at_hand);
             }
             BackendTag::PARAMETER_STATUS if at_hand == Change::Startup => {
                 return Ok(self.on_parameter_status(body, OnBackend::Forward));
@@ -312,14 +312,19 @@ impl Replies<'_> {
 
     /// Commands that change what a whole session, or a whole server, has.
     #[inline]
-    fn on_command(&mut self, body: &[u8], request: u64) {
-        // COMMIT, ROLLBACK, DISCARD ALL, DEALLOCATE, DEALLOCATE ALL, PREPARE
-        if !matches!(body.first(), Some(b'C' | b'R' | b'D' | b'P')) {
+    fn on_command(&mut self, body: &[u8], request: u64, at_hand: Change) {
+        // COMMIT, ROLLBACK, DISCARD ALL, DEALLOCATE, DEALLOCATE ALL, PREPARE, PREPARE TRANSACTION
+        if !matches!(body.first(), Some(b'C' | b'R' | b'D' | b'P')) && at_hand != Change::Script {
             return;
         }
         let tag = backend::read_command_complete(body).unwrap_or_default();
+        if at_hand == Change::Script {
+            self.parameters.on_statement(tag);
+        }
         match tag {
-            b"COMMIT" | b"ROLLBACK" => self.parameters.on_command(tag),
+            b"COMMIT" | b"PREPARE TRANSACTION" | b"ROLLBACK" if at_hand != Change::Script => {
+                self.parameters.on_command(tag);
+            }
             b"DISCARD ALL" => {
                 self.parameters.on_command(tag);
                 self.link.server.settings = std::sync::Arc::default();

@@ -57,10 +57,9 @@ pub(super) fn forget_others(worker: &Worker, link: &mut Link) {
     link.sequences = Use::NONE;
 }
 
-/// Whether one of these function names stands in `text`, in whatever case.
-fn mentions(text: &[u8], names: &[&[u8; 7]]) -> bool {
-    let is_one = |part: &[u8]| names.iter().any(|name| part.eq_ignore_ascii_case(*name));
-    text.windows(7).any(|part| matches!(part, [.., b'l' | b'L']) && is_one(part))
+/// Whether one of these words stands in `text`, in whatever case.
+pub(super) fn mentions(text: &[u8], words: &[&[u8; 7]]) -> bool {
+    text.windows(7).any(|part| words.iter().any(|word| part.eq_ignore_ascii_case(*word)))
 }
 
 /// What fails a statement that might be answered with the values of another client.

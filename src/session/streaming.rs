@@ -84,13 +84,15 @@ impl Requests<'_> {
             };
         };
         *self.replay = Replay::Off;
+        self.link.server.statements.bind_seen();
         if self.bind_instead(&bind, out) {
             return Ok(Taken::Drop(size));
         }
         let values_at = start + rest.len() - bind.rest.len();
         let missing = size - rest.len();
-        let Some((name, change)) = self.resolve_bind(&bind, out) else { return Ok(Taken::Wait) };
-        match name {
+        let end = start + size;
+        let Some(resolved) = self.resolve_bind(&bind, end, out) else { return Ok(Taken::Wait) };
+        match resolved.name {
             None => out.pass(start, start + rest.len()),
             Some(name) => {
                 let name = name.text();
@@ -105,7 +107,7 @@ impl Requests<'_> {
                 out.pass(values_at, values_at + bind.rest.len());
             }
         }
-        self.link.machine.sent(Owed::forward(Request::Bind).with(change));
+        self.link.machine.sent(Owed::forward(Request::Bind).with(resolved.change));
         self.link.passing.to_server = missing;
         Ok(Taken::Bytes(rest.len()))
     }

@@ -5,7 +5,7 @@ mod config;
 mod texts;
 
 pub use self::canonical::{Kind as ValueKind, canonical, is_quoted_list};
-pub use self::texts::{UNCLEAR, changes, changes_among, lone_changes};
+pub use self::texts::{UNCLEAR, changes, changes_among, changes_by_statement, lone_changes};
 use super::cursor::{Cursor, name_of, string_of};
 use super::lexer::{self, Kind};
 use super::utility::{isolation_level, transaction_modes};

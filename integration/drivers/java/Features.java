@@ -111,6 +111,22 @@ public class Features {
                     same(rows.getInt(1), id + 1);
                 }
             }
+            // The columns of what it has named it knows from the portal of the first time, and waits to be told that
+            // they are others.
+            PreparedStatement all = first.prepareStatement("SELECT * FROM " + table + " WHERE id = ?");
+            for (int more = 0; more < 3; more++) {
+                for (int id = 0; id < 12; id++) {
+                    all.setInt(1, id);
+                    try (ResultSet rows = all.executeQuery()) {
+                        rows.next();
+                        same(rows.getMetaData().getColumnCount(), 2 + more);
+                        same(rows.getObject(1), id);
+                        same(rows.getObject(2 + more), more == 0 ? "name " + id : 7L + more);
+                    }
+                    one(second, "SELECT 1");
+                }
+                run(second, "ALTER TABLE " + table + " ADD COLUMN more" + more + " bigint DEFAULT " + (8 + more));
+            }
             // More than it keeps: it closes the oldest.
             for (int width = 0; width < 300; width++) {
                 for (int turn = 0; turn < 6; turn++) {

@@ -65,6 +65,8 @@ pub(crate) enum Change {
     PreparesUnnamed(StatementId),
     /// Session state: the oldest entry of the session's list of such changes.
     Session,
+    /// The same, statement by statement.
+    Script,
     /// The same, of a savepoint: its ROLLBACK ends no transaction.
     Savepoint,
     /// A name that texts can use, which the server gets or loses: the oldest entry of its list of such changes.

@@ -19,7 +19,12 @@ pub(crate) enum Savepoint {
 impl Savepoint {
     /// What a text of one statement about a savepoint does.
     pub(crate) fn read(text: &[u8]) -> Option<Self> {
-        match channels::steps(text)?.pop()? {
+        channels::steps(text)?.pop().and_then(Self::of)
+    }
+
+    /// What a statement does.
+    pub(super) fn of(step: channels::Step) -> Option<Self> {
+        match step {
             channels::Step::Savepoint(name) => Some(Self::Set(name)),
             channels::Step::Release(name) => Some(Self::Release(name)),
             channels::Step::RollbackTo(name) => Some(Self::RollBackTo(name)),

@@ -32,25 +32,44 @@ enum Others {
     Refused,
 }
 
+/// The changes of each statement of a text, which is one for each CommandComplete; most make none.
+///
+/// `None` unless all changes are understood exactly.
+pub fn changes_by_statement(sql: &[u8]) -> Option<Vec<Vec<Change>>> {
+    lexer::validate(sql).ok()?;
+    let changes = |statement: Statement<'_>| {
+        let mut changes = Vec::new();
+        if sets(&statement) {
+            one(&statement, &mut changes)?;
+        }
+        Some(changes)
+    };
+    Statements::new(sql).map(changes).collect()
+}
+
 fn read(sql: &[u8], others: Others) -> Option<Vec<Change>> {
     lexer::validate(sql).ok()?;
     let mut changes = Vec::new();
     for statement in Statements::new(sql) {
-        if others == Others::Ignored && !sets(&statement) {
-            continue;
+        if others == Others::Refused || sets(&statement) {
+            one(&statement, &mut changes)?;
         }
-        let mut reader = Reader { text: statement.text, cursor: Cursor::new(statement.text) };
-        if reader.cursor.keyword("set") {
-            reader.set(&mut changes)?;
-        } else if reader.cursor.keyword("reset") {
-            changes.push(reader.reset()?);
-        } else {
-            changes.extend(config::changes(statement.text)?);
-            continue;
-        }
-        reader.cursor.at_end().then_some(())?;
     }
     (!changes.is_empty()).then_some(changes)
+}
+
+/// The changes of one statement that is to make some.
+fn one(statement: &Statement<'_>, changes: &mut Vec<Change>) -> Option<()> {
+    let mut reader = Reader { text: statement.text, cursor: Cursor::new(statement.text) };
+    if reader.cursor.keyword("set") {
+        reader.set(changes)?;
+    } else if reader.cursor.keyword("reset") {
+        changes.push(reader.reset()?);
+    } else {
+        changes.extend(config::changes(statement.text)?);
+        return Some(());
+    }
+    reader.cursor.at_end().then_some(())
 }
 
 fn sets(statement: &Statement<'_>) -> bool {

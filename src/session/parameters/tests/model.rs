@@ -180,6 +180,47 @@ fn believed(parameters: &Parameters) -> BTreeMap<String, String> {
     parameters.wanted().iter().map(|(name, value)| (name.to_owned(), text(value))).collect()
 }
 
+/// The same as SQL.
+fn sql(statement: Statement) -> String {
+    match statement {
+        Statement::Begin => "BEGIN".into(),
+        Statement::Commit => "END".into(),
+        Statement::CommitAndChain => "COMMIT AND CHAIN".into(),
+        Statement::Fails => "SELECT 1/0".into(),
+        Statement::Reset(name) => format!("RESET {name}"),
+        Statement::ResetAll => "RESET ALL".into(),
+        Statement::Rollback => "ABORT".into(),
+        Statement::RollbackAndChain => "ROLLBACK AND CHAIN".into(),
+        Statement::Release(name) => format!("RELEASE {name}"),
+        Statement::RollbackTo(name) => format!("ROLLBACK TO {name}"),
+        Statement::Savepoint(name) => format!("SAVEPOINT {name}"),
+        Statement::Set(name, value) => format!("SET {name} TO {value}"),
+        Statement::SetLocal(name, value) => format!("SET LOCAL {name} = {value}"),
+    }
+}
+
+/// Runs one batch as one text; what follows a failure is skipped. Returns whether the parameters are known afterwards.
+fn text(reference: &mut Reference, parameters: &mut Parameters, batch: &[Statement]) -> Outcome {
+    let text: Vec<String> = batch.iter().map(|one| sql(*one)).collect();
+    let script = Script::read(text.join(";").as_bytes(), |change| change).unwrap();
+    parameters.expect(Step::Script(script));
+    let failed = batch.iter().find(|one| match reference.run(**one) {
+        Ok(tag) => {
+            parameters.on_statement(tag.as_bytes());
+            false
+        }
+        Err(()) => true,
+    });
+    if failed.is_some() {
+        parameters.on_error();
+        parameters.roll_back();
+    } else {
+        parameters.commit();
+    }
+    reference.sync();
+    parameters.on_ready(reference.status)
+}
+
 /// Runs one batch; what follows a failure is skipped. Returns whether the parameters are known afterwards.
 fn batch(reference: &mut Reference, parameters: &mut Parameters, batch: &[Statement]) -> Outcome {
     // All of it is sent before the first answer comes.
@@ -236,7 +277,10 @@ proptest! {
 
     #[test]
     fn what_is_believed_of_the_parameters_is_what_the_server_has(
-        batches in prop::collection::vec(prop::collection::vec(statement(), 0..5), 1..12),
+        batches in prop::collection::vec(
+            (prop::collection::vec(statement(), 0..5), prop::bool::ANY),
+            1..12,
+        ),
     ) {
         let defaults = Values::from([("a", "0")]);
         let fresh = |value| Entry { value, lasting: value };
@@ -251,8 +295,9 @@ proptest! {
         let mut settings = Settings::default();
         settings.set("a", Some(Value::Config("0".into())));
         let mut parameters = Parameters::new(Arc::new(settings));
-        for one in &batches {
-            prop_assert_eq!(batch(&mut reference, &mut parameters, one), Outcome::Known);
+        for (one, is_text) in &batches {
+            let run = if *is_text { text } else { batch };
+            prop_assert_eq!(run(&mut reference, &mut parameters, one), Outcome::Known);
             if reference.status != TransactionStatus::Failed {
                 let truth: BTreeMap<String, String> = reference
                     .current
