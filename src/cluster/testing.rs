@@ -13,7 +13,7 @@ pub(crate) fn cluster(weights: &[u32], routing: Routing) -> Arc<Cluster> {
         let name = format!("replica{index}");
         nodes.push(Node::new(NodeId(index), &name, Role::Replica, weight));
     }
-    Arc::new(Cluster::of_nodes("app", nodes.into(), routing, Clock::start()))
+    Arc::new(Cluster::of_nodes("app", nodes.into(), routing, Clock::of_tokio()))
 }
 
 /// Publishes what the monitor would.
@@ -33,5 +33,5 @@ pub(crate) fn cluster_in_zones(zones: &[&str], routing: Routing) -> Arc<Cluster>
         let node = Node::new(NodeId(index), zone, Role::Replica, 1);
         nodes.push(node.in_zone(zone));
     }
-    Arc::new(Cluster::of_nodes("app", nodes.into(), routing, Clock::start()))
+    Arc::new(Cluster::of_nodes("app", nodes.into(), routing, Clock::of_tokio()))
 }

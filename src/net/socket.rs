@@ -1,14 +1,15 @@
 //! A socket without TLS, as a worker's reactor or tokio knows it.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustix::net::{RecvFlags, SendFlags};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -187,18 +188,13 @@ pub(super) fn write_near(source: &Source<Plain>, buf: &[u8]) -> Poll<io::Result<
 impl Plain {
     #[inline]
     fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => (&*stream).read(buf),
-            Self::Unix(stream) => (&*stream).read(buf),
-        }
+        let (count, _) = rustix::net::recv(self, buf, RecvFlags::empty())?;
+        Ok(count)
     }
 
     #[inline]
     fn write(&self, buf: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => (&*stream).write(buf),
-            Self::Unix(stream) => (&*stream).write(buf),
-        }
+        Ok(rustix::net::send(self, buf, SendFlags::NOSIGNAL)?)
     }
 
     fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
@@ -212,6 +208,16 @@ impl Plain {
         match self {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+}
+
+impl AsFd for Plain {
+    #[inline]
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
         }
     }
 }

@@ -54,6 +54,17 @@ impl Stream {
         }
     }
 
+    /// Whether nothing can be read before the reactor has seen something arrive. Then the task that runs waits for that.
+    /// No system call.
+    #[inline]
+    pub fn waits(&self) -> bool {
+        let Self::Plain(Socket::Near(source)) = self else { return false };
+        if source.is_quiet() {
+            source.watch_read();
+        }
+        source.is_quiet()
+    }
+
     /// Writes some of `buf`. With TLS the bytes may wait within: see [`Stream::poll_flush`].
     ///
     /// # Errors

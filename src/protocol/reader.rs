@@ -1,7 +1,5 @@
 //! A cursor over a message's body that never panics and never reads past the end.
 
-use std::ffi::CStr;
-
 use super::FrameError;
 
 #[derive(Clone, Copy)]
@@ -35,8 +33,9 @@ impl<'a> Reader<'a> {
     /// A zero-terminated string, without its zero.
     #[inline]
     pub(super) fn cstr(&mut self) -> Result<&'a [u8], FrameError> {
-        let text = CStr::from_bytes_until_nul(self.0).map_err(|_| FrameError::Format)?.to_bytes();
-        self.0 = self.0.get(text.len() + 1..).unwrap_or_default();
+        let end = memchr::memchr(0, self.0).ok_or(FrameError::Format)?;
+        let (text, tail) = self.0.split_at_checked(end).ok_or(FrameError::Format)?;
+        self.0 = tail.get(1..).unwrap_or_default();
         Ok(text)
     }
 

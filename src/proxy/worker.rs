@@ -154,29 +154,36 @@ struct Guests {
 
 impl Guests {
     fn accept(self: &Rc<Self>, socket: Plain) {
-        let guests = Rc::clone(self);
+        let visit = Visit(Rc::clone(self));
         self.worker.spawn(async move {
-            match Socket::near(socket, guests.worker.home()) {
-                Ok(socket) => guests.serve(socket).await,
+            match Socket::near(socket, visit.0.worker.home()) {
+                Ok(socket) => visit.receive(socket).await,
                 Err(error) => tracing::warn!(%error, "cannot register a connection"),
-            }
-            guests.clients.fetch_sub(1, Ordering::Relaxed);
-            if guests.worker.is_done() {
-                guests.emptied.notify_one();
             }
         });
     }
+}
 
-    /// The future of a client that is logged in is small: what only the log-in needs is boxed and dropped.
-    async fn serve(&self, socket: Socket) {
-        let arrived = Box::pin(login::receive(&self.worker, self.desk.directory(), socket)).await;
-        match arrived {
-            Arrived::Client(newcomer) => newcomer.serve().await,
+/// One connection, from when it was accepted to its end.
+struct Visit(Rc<Guests>);
+
+impl Visit {
+    /// Finds out who it is. Who has logged in as a client gets a task that has room for nothing else.
+    async fn receive(self, socket: Socket) {
+        let Guests { worker, desk, .. } = &*self.0;
+        match login::receive(worker, desk.directory(), socket).await {
+            Arrived::Client(newcomer) => {
+                let worker = Rc::clone(worker);
+                worker.spawn(async move {
+                    newcomer.serve().await;
+                    drop(self);
+                });
+            }
             Arrived::Cancel { process_id, secret, stream } => {
                 if let Some(home) = clients::worker_of(process_id) {
                     let (done, is_done) = oneshot::channel();
                     let message = Message::Cancel { process_id, secret, done };
-                    self.desk.inboxes().tell(home, message).await;
+                    desk.inboxes().tell(home, message).await;
                     // The end of this connection tells the client that nothing later can be hit.
                     let _ = is_done.await;
                     drop(stream);
@@ -184,10 +191,19 @@ impl Guests {
             }
             Arrived::Admin(operator) => {
                 let Operator { stream, user, buffer } = operator;
-                // Boxed: operators are few, and every client's task has room for what stands here.
-                Box::pin(admin::serve(stream, user, buffer, &*self.desk)).await;
+                admin::serve(stream, user, buffer, &**desk).await;
             }
             Arrived::Nobody => {}
+        }
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let Guests { worker, clients, emptied, .. } = &*self.0;
+        clients.fetch_sub(1, Ordering::Relaxed);
+        if worker.is_done() {
+            emptied.notify_one();
         }
     }
 }

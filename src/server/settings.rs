@@ -31,10 +31,24 @@ pub struct Settings {
     entries: Vec<(Box<str>, Value)>,
     /// Those of them that may change what a text means; `None` if there are none.
     meaning: Option<Arc<Meaning>>,
+    modes: Modes,
+}
+
+/// Whether the settings say in which mode transactions begin that do not say so themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Modes {
+    /// They begin as on a fresh server.
+    #[default]
+    Fresh,
+    /// `default_transaction_isolation` or `default_transaction_read_only` is set.
+    Set,
 }
 
 /// Settings that decide what a text means, sorted by name.
 pub type Meaning = [(Box<str>, Value)];
+
+/// The parameters that say in which mode a transaction begins.
+const MODES: [&str; 2] = ["default_transaction_isolation", "default_transaction_read_only"];
 
 /// Settings that change nothing about how a text is parsed and planned.
 const MEANINGLESS: [&str; 16] = [
@@ -72,6 +86,10 @@ impl Settings {
     /// Sets `name`, or leaves it at the server's default if there is no value.
     pub fn set(&mut self, name: &str, value: Option<Value>) {
         self.assign(name, value);
+        if MODES.contains(&name) {
+            let is_set = MODES.iter().any(|name| self.get(name).is_some());
+            self.modes = if is_set { Modes::Set } else { Modes::Fresh };
+        }
         if bears_meaning(name) {
             let meaning: Vec<_> =
                 self.entries.iter().filter(|(name, _)| bears_meaning(name)).cloned().collect();
@@ -104,6 +122,12 @@ impl Settings {
     #[inline]
     pub fn meaning(&self) -> Option<&Arc<Meaning>> {
         self.meaning.as_ref()
+    }
+
+    /// Whether transactions begin in another mode than on a fresh server.
+    #[inline]
+    pub fn modes(&self) -> Modes {
+        self.modes
     }
 
     /// Whether nothing is set.

@@ -18,6 +18,7 @@ use crate::clock::Mono;
 use crate::net::buffer::SCRATCH_LEN;
 use crate::route::Patience;
 use crate::session::acquire::Moved;
+use crate::session::clients::Summons;
 use crate::session::{Ended, Hold, Pending, Phase, Presence, Session};
 
 /// Reads per wake-up.
@@ -48,13 +49,31 @@ impl Session {
         }
         for _ in 0..TURNS {
             match self.turn(cx, now) {
-                Ok(Moved::Yes) => {}
-                Ok(Moved::No) => return Poll::Pending,
+                Ok(Moved::Yes) if !self.waits() => {}
+                Ok(_) => return Poll::Pending,
                 Err(ended) => return Poll::Ready(ended),
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Whether nothing can be done before an event: the server has something to answer, and both sockets are known to be
+    /// dry. It is what comes of most turns, and costs less than another one.
+    #[inline]
+    fn waits(&self) -> bool {
+        let Phase::Attached(attached) = &self.phase else { return false };
+        let link = &*attached.lease;
+        !link.machine.owes_nothing()
+            && link.to_server.is_empty()
+            && self.to_client.is_empty()
+            && self.hold == Hold::Nothing
+            && self.pending == Pending::More
+            && self.presence == Presence::Here
+            && self.listening.is_none()
+            && self.client.summons.get() == Summons::None
+            && self.stream.waits()
+            && link.server.stream.waits()
     }
 
     /// Does what can be done once. The order matters: what frees a server comes before what needs one.
@@ -158,6 +177,9 @@ impl Session {
 
     /// The usual case: nothing is left over, the bytes are processed where they were read.
     pub(super) fn read_fresh(&mut self, cx: &mut Context<'_>, now: Mono) -> Result<Moved, Ended> {
+        if self.stream.waits() {
+            return Ok(Moved::No);
+        }
         let worker = Rc::clone(&self.worker);
         let mut scratch = worker.scratch.borrow_mut();
         let scratch = &mut *scratch;

@@ -9,7 +9,7 @@ use crate::protocol::error_response::{Report, Severity};
 use crate::protocol::frontend::{self, Bind, Named, Parse};
 use crate::protocol::{FrontendTag, SqlState, TransactionStatus, frame};
 use crate::route::{self, Facts, Patience, Reason, Route, Target};
-use crate::server::settings::Value;
+use crate::server::settings::{Modes, Value};
 use crate::session::ours;
 use crate::session::succession::Side;
 use crate::session::survey::Batch;
@@ -52,11 +52,15 @@ impl Session {
         }
         let is_read = matches!(class, Class::Read | Class::Begin(_));
         let required = if is_read { self.requirement(batch) } else { Requirement::NOTHING };
+        let (isolation, access) = match self.parameters.wanted().modes() {
+            Modes::Fresh => (Isolation::Default, Access::Unspecified),
+            Modes::Set => (self.isolation(), self.access()),
+        };
         let routing = &self.policy.routing;
         let facts = Facts {
             class,
-            isolation: self.isolation(),
-            access: self.access(),
+            isolation,
+            access,
             split: routing.read_write_split,
             required: required.instant,
             because: required.because,

@@ -83,7 +83,7 @@ fn error_response(severity: &str, message: &str) -> Vec<u8> {
 
 fn source() -> (WalSource<Ready>, Server) {
     let (ours, theirs) = UnixStream::pair().unwrap();
-    (WalSource::new(Ready(VecDeque::from([ours])), Clock::start()), Server(theirs))
+    (WalSource::new(Ready(VecDeque::from([ours])), Clock::of_tokio()), Server(theirs))
 }
 
 #[tokio::test]
