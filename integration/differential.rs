@@ -5,13 +5,15 @@
 //! not be equal. Cases that consist of queries alone are run in every [`Variant`]. Where pgLagoon is known to answer
 //! otherwise, `differential/known.txt` says why; what stands there and is equal fails, too.
 //!
-//! `PGLAGOON_CASE=text cargo test --test integration differential` runs the cases with this text in their titles.
+//! `PGLAGOON_CASE=text cargo test --test integration differential` runs the cases with this text in their titles, and with
+//! `PGLAGOON_CHANCES=1000` that many of each kind that are made up by chance.
 
 mod client;
 #[allow(dead_code, reason = "the scripted tests use more of it")]
 #[path = "../tests/support/frames.rs"]
 pub(crate) mod frames;
 mod known;
+mod moving;
 mod normal;
 mod random;
 mod script;
@@ -36,7 +38,7 @@ on_each_version!(no_client_can_tell_the_pooler_from_the_server);
 /// The servers that take turns. One that must be closed is replaced before the others have had theirs.
 const SERVERS: usize = 3;
 
-/// How many cases are made up by chance.
+/// How many cases are made up by chance, if `PGLAGOON_CHANCES` does not say otherwise.
 const RANDOM: u64 = 40;
 
 /// How many divergences are told in full.
@@ -285,7 +287,9 @@ fn cases() -> Vec<Case> {
     files.sort();
     let read = |file: &std::path::PathBuf| script::read(&fs::read_to_string(file).unwrap());
     let mut cases: Vec<Case> = files.iter().flat_map(read).collect();
-    cases.extend(random::cases(RANDOM));
+    let count = std::env::var("PGLAGOON_CHANCES").ok().and_then(|count| count.parse().ok());
+    cases.extend(random::cases(count.unwrap_or(RANDOM)));
+    cases.extend(moving::cases(count.unwrap_or(RANDOM)));
     let mut titles = HashSet::new();
     for case in &cases {
         assert!(titles.insert(case.title.clone()), "two cases are called {:?}", case.title);
@@ -309,13 +313,18 @@ async fn no_client_can_tell_the_pooler_from_the_server(major: u16) {
             for &way in Way::of(case, variant) {
                 let answers = bench.run(case, &steps, way).await;
                 runs += 1;
-                if answers == expected || known.confirm(&case.title, variant, way) {
-                    continue;
-                }
+                let wrong = if moving::is_one(case) {
+                    moving::judge(&steps, &expected, &answers)
+                } else if answers == expected || known.confirm(&case.title, variant, way) {
+                    None
+                } else {
+                    Some(first_difference(&steps, &expected, &answers))
+                };
+                let Some(wrong) = wrong else { continue };
                 count += 1;
                 let _ = writeln!(told, "\n[{variant:?}, {way:?}] {}", case.title);
                 if count <= TOLD {
-                    tell(&mut told, &steps, &expected, &answers);
+                    let _ = writeln!(told, "  {wrong}");
                 }
             }
         }
@@ -329,17 +338,14 @@ async fn no_client_can_tell_the_pooler_from_the_server(major: u16) {
 }
 
 /// The first step whose answer differs.
-fn tell(told: &mut String, steps: &[Step], expected: &[Answer], answers: &[Answer]) {
-    for index in 0..expected.len().max(answers.len()) {
-        let (one, other) = (expected.get(index), answers.get(index));
-        if one == other {
-            continue;
-        }
-        let step = match index.checked_sub(1) {
-            None => "log-in".to_owned(),
-            Some(step) => steps.get(step).map_or("goodbye".to_owned(), ToString::to_string),
-        };
-        let _ = writeln!(told, "  {step}\n  PostgreSQL {one:?}\n  pgLagoon   {other:?}");
-        return;
-    }
+fn first_difference(steps: &[Step], expected: &[Answer], answers: &[Answer]) -> String {
+    let count = expected.len().max(answers.len());
+    let differs = (0..count).find(|index| expected.get(*index) != answers.get(*index));
+    let index = differs.unwrap_or_default();
+    let step = match index.checked_sub(1) {
+        None => "log-in".to_owned(),
+        Some(step) => steps.get(step).map_or("goodbye".to_owned(), ToString::to_string),
+    };
+    let (one, other) = (expected.get(index), answers.get(index));
+    format!("{step}\n  PostgreSQL {one:?}\n  pgLagoon   {other:?}")
 }

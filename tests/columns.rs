@@ -10,6 +10,7 @@ use crate::support::scripted;
 scripted!(
     who_was_told_by_a_portal_has_other_copies_checked,
     who_was_told_by_a_portal_is_refused_other_columns,
+    each_of_a_pipeline_is_refused,
     who_asks_every_time_is_served,
     who_asks_later_in_a_transaction_has_been_told,
     a_portal_with_a_name_is_looked_at_before_it_is_bound,
@@ -82,6 +83,29 @@ async fn who_was_told_by_a_portal_is_refused_other_columns(delivery: Delivery) {
     second.answer(check("pgl_1"), description).await;
     second.answer(run_named("pgl_0"), [error("26000"), idle()]).await;
     client.expect([refused(), idle()]).await;
+}
+
+async fn each_of_a_pipeline_is_refused(delivery: Delivery) {
+    let (mut stage, mut client, mut other, mut server) = two_servers(delivery).await;
+    prepare_and_show(&mut client, &mut server).await;
+    // What the text means now another client has been told, by another server.
+    let change = [query("alter table t rename a to b")];
+    let mut second =
+        second_server(&mut stage, (&mut client, &mut server), (&mut other, &change)).await;
+    second.answer(&change, [complete("ALTER TABLE"), idle()]).await;
+    other.expect([complete("ALTER TABLE"), idle()]).await;
+    let answer = [&[parse_complete()], &showed(other_columns())[..]].concat();
+    other.send([&[parse("b", "select 1")], &shown("b")[..]].concat()).await;
+    second.answer([&[parse("pgl_1", "select 1")], &shown("pgl_1")[..]].concat(), &answer).await;
+    other.expect(answer).await;
+    client.send([query("commit")]).await;
+    server.answer([query("commit")], [complete("COMMIT"), idle()]).await;
+    client.expect([complete("COMMIT"), idle()]).await;
+    begin(&mut other, &mut server).await;
+    client.send([run_named("a"), run_named("a")].concat()).await;
+    second.expect([run_named("pgl_0"), run_named("pgl_0")].concat()).await;
+    second.reply([error("26000"), idle(), error("26000"), idle()]).await;
+    client.expect([refused(), idle(), refused(), idle()]).await;
 }
 
 async fn who_asks_every_time_is_served(delivery: Delivery) {

@@ -18,7 +18,7 @@ pub(super) const TITLE: &str = "names by chance";
 const STEPS: usize = 30;
 
 /// What is done with a name (`@`) and another one (`%`).
-const WORDS: [&str; 29] = [
+const WORDS: [&str; 33] = [
     "PREPARE @ AS SELECT 1 AS one",
     "PREPARE @ (int) AS SELECT $1 + 1",
     "PREPARE @ AS SELECT count(*) FROM fix.items",
@@ -30,6 +30,10 @@ const WORDS: [&str; 29] = [
     "EXPLAIN (COSTS OFF) EXECUTE @",
     "DEALLOCATE @",
     "DEALLOCATE ALL",
+    "DISCARD ALL",
+    "\\run DEALLOCATE ALL",
+    "\\run DISCARD ALL",
+    "ROLLBACK\n\\{\n\\parse @ SELECT 12\n\\sync\nDISCARD ALL\n\\bind - @\n\\sync\n\\parse @ SELECT 13\n\\bind - @\n\\execute -\n\\sync\nEXECUTE @\n\\}",
     "PREPARE @ AS SELECT 5; EXECUTE @; DEALLOCATE %; EXECUTE %",
     "EXECUTE %; PREPARE % AS SELECT 6; SELECT 1 / 0; DEALLOCATE @",
     "BEGIN",

@@ -21,7 +21,8 @@ use crate::session::requests::Requests;
 use crate::sql::Effects;
 
 /// What PostgreSQL says (`RevalidateCachedQuery` in `src/backend/utils/cache/plancache.c`).
-const REFUSAL: &[u8] = b"SERROR\0VERROR\0C0A000\0Mcached plan must not change result type\0\
+pub(super) const REFUSAL: &[u8] =
+    b"SERROR\0VERROR\0C0A000\0Mcached plan must not change result type\0\
     Fplancache.c\0RRevalidateCachedQuery\0\0";
 
 /// What has no columns, or those of a cursor: PostgreSQL must not be asked for those when the cursor may have gone.
@@ -44,7 +45,7 @@ impl Requests<'_> {
         }
         let statements = &mut self.link.server.statements;
         if statements.take_misfit(statement.id) {
-            return self.refuse();
+            return Fit::Misfits;
         }
         if statements.name(statement.id).is_some() {
             return self.check(name, (statement, &statement.shape), out);
@@ -55,7 +56,7 @@ impl Requests<'_> {
         }
         let renewed = self.renewed(statement, background.as_ref());
         match statement.shape.fit(&renewed.shape) {
-            Fit::Misfits => return self.refuse(),
+            Fit::Misfits => return Fit::Misfits,
             Fit::Fits => self.names.adopt(name, &renewed),
             Fit::Unknown if background.is_none() => {
                 // It is this client's alone.
@@ -141,12 +142,6 @@ impl Requests<'_> {
             statements.expect_description(Object::Portal, bind.statement, statement);
             self.have_described(copy, change, out);
         }
-    }
-
-    /// The Bind will name nothing that the server has; what that is answered with the client is told otherwise.
-    fn refuse(&mut self) -> Fit {
-        self.link.excuse = Some(REFUSAL.into());
-        Fit::Misfits
     }
 }
 

@@ -179,7 +179,8 @@ impl Session {
         }
     }
 
-    /// Whether a BEGIN may wait until it is known what follows: the transaction is READ COMMITTED and may write.
+    /// Whether a BEGIN may wait until it is known what follows: the transaction is READ COMMITTED and may write. A server
+    /// must have what was prepared by SQL before the transaction can fail.
     fn may_hold(&self, begin: Begin, bytes: &[u8]) -> bool {
         let routing = &self.policy.routing;
         let isolation = self.wanted("default_transaction_isolation");
@@ -197,6 +198,7 @@ impl Session {
             && access != Access::ReadOnly
             && self.can_split(begin)
             && self.listening.is_none()
+            && !self.names.has_sql()
             && query(bytes).is_some_and(is_plain)
             && TIMEOUTS.iter().all(|name| self.wanted(name).is_none())
     }

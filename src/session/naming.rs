@@ -14,6 +14,7 @@ use crate::protocol::{BackendTag, ErrorFields, SqlState, TransactionStatus, fram
 use crate::server::given::Holds;
 use crate::server::shape::Fit;
 use crate::server::statements::{Background, Statement};
+use crate::session::columns::REFUSAL;
 use crate::session::machine::{Change, OnBackend, Owed, Request};
 use crate::session::names::{Changed, Names};
 use crate::session::ours::{Fault, not_on_replica, reserved_name};
@@ -322,17 +323,24 @@ impl Replies<'_> {
         }
     }
 
-    /// An error that only says that a statement is missing, because we could not prepare it: the client is told what
-    /// PostgreSQL said to that.
-    pub(super) fn put_right(&mut self, body: &[u8], out: &mut Gather<'_>) -> OnBackend {
+    /// An error that only says that a statement is missing, because we could not prepare it, or did not want to: the client
+    /// is told what PostgreSQL said to that, or would have said.
+    pub(super) fn put_right(
+        &mut self,
+        body: &[u8],
+        at_hand: Change,
+        out: &mut Gather<'_>,
+    ) -> OnBackend {
         let code = ErrorFields(body).code();
         let follows =
             matches!(code, Some(SqlState::UNDEFINED_STATEMENT | SqlState::IN_FAILED_TRANSACTION));
-        match self.link.excuse.take().filter(|_| follows) {
+        let excuse = self.link.excuse.take();
+        let excuse = if at_hand == Change::Refused { Some(REFUSAL) } else { excuse.as_deref() };
+        match excuse.filter(|_| follows) {
             None => OnBackend::Forward,
             Some(excuse) => {
                 frame::write(out.insert(), BackendTag::ERROR_RESPONSE.0, |frame| {
-                    frame.extend_from_slice(&excuse);
+                    frame.extend_from_slice(excuse);
                 });
                 OnBackend::Swallow
             }

@@ -318,8 +318,8 @@ impl Requests<'_> {
             match self.fit(name, statement, out) {
                 Fit::Fits => {}
                 Fit::Misfits => {
-                    let name = Some(ServerName::NOBODY);
-                    return Some(Resolved { name, ..Resolved::default() });
+                    let (name, change) = (Some(ServerName::NOBODY), Change::Refused);
+                    return Some(Resolved { name, change, unseen: None });
                 }
                 Fit::Unknown => return None,
             }

@@ -209,7 +209,7 @@ impl Replies<'_> {
             // In a transaction that has failed meanwhile. When that has ended the server gets them once more.
             BackendTag::ERROR_RESPONSE if matches!(at_hand, Change::Offered | Change::Startup) => {}
             BackendTag::ERROR_RESPONSE if shown == OnBackend::Forward => {
-                return Ok(self.put_right(body, out));
+                return Ok(self.put_right(body, at_hand, out));
             }
             BackendTag::ERROR_RESPONSE
                 if shown == OnBackend::Swallow && !self.inquiry.is_asked() =>

@@ -53,6 +53,8 @@ pub(crate) enum Change {
     Describes(StatementId),
     /// The same, to ourselves: whether it looks as the client was told, before that uses it.
     Checks(StatementId),
+    /// Nothing: it names a statement that no server has, because the one that the client means has other columns.
+    Refused,
     /// The server gets a statement of its own name.
     Prepares(StatementId),
     /// The client's name for a statement changes: the oldest entry of the session's list of such changes.
