@@ -2,7 +2,9 @@
 
 use pglagoon::demo::Cluster;
 use tokio::sync::mpsc::{Receiver, channel};
-use tokio_postgres::{AsyncMessage, Client, NoTls, SimpleQueryMessage, error::SqlState};
+use tokio_postgres::{
+    AsyncMessage, Client, Error, NoTls, SimpleQueryMessage, Statement, error::SqlState, types::Type,
+};
 
 use crate::{
     fixture::{client, eventually, on_each_version, own_cluster, unique},
@@ -12,6 +14,8 @@ use crate::{
 on_each_version!(
     they_are_set_and_shown_in_both_protocols,
     set_config_sets_them,
+    bound_values_set_them,
+    bound_values_that_are_wrong_fail_the_transaction,
     what_resets_all_resets_them,
     they_follow_transactions,
     set_local_outside_a_transaction_sets_nothing,
@@ -269,4 +273,57 @@ async fn a_token_of_another_system_is_refused(major: u16) {
     })
     .await;
     assert_eq!(error.code(), Some(&SqlState::INVALID_PARAMETER_VALUE));
+}
+
+/// Both parameters of `set` with bound values.
+async fn bound(
+    client: &Client,
+    (set, values): (&Statement, [&str; 2]),
+) -> Result<[String; 2], Error> {
+    let row = client.query_one(set, &[&values[0], &values[1]]).await?;
+    Ok([row.get(0), row.get(1)])
+}
+
+/// The code of the error that this ends in.
+async fn refused<T: std::fmt::Debug>(what: impl Future<Output = Result<T, Error>>) -> SqlState {
+    what.await.unwrap_err().code().cloned().unwrap()
+}
+
+async fn bound_values_set_them(major: u16) {
+    let client = client(&shared_pooler(major).await.url()).await;
+    let sql = "SELECT set_config('pglagoon.consistency', $1, false), set_config('pglagoon.group', $2, true)";
+    let set = client.prepare(sql).await.unwrap();
+    assert_eq!(set.params(), [Type::TEXT, Type::TEXT]);
+    assert_eq!(bound(&client, (&set, ["Strong", "a"])).await.unwrap(), ["strong", "a"]);
+    assert_eq!(both_shown(&client).await, ["strong", ""]);
+    client.batch_execute("BEGIN").await.unwrap();
+    assert_eq!(bound(&client, (&set, ["table", "b"])).await.unwrap(), ["table", "b"]);
+    assert_eq!(both_shown(&client).await, ["table", "b"]);
+    client.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(both_shown(&client).await, ["strong", ""]);
+    let null: Option<&str> = None;
+    let reset = "SELECT set_config('pglagoon.consistency', $1, false)";
+    client.query_one(reset, &[&null]).await.unwrap();
+    assert_eq!(both_shown(&client).await, ["session", ""]);
+}
+
+async fn both_shown(client: &Client) -> [String; 2] {
+    [shown(client, "pglagoon.consistency").await, shown(client, "pglagoon.group").await]
+}
+
+async fn bound_values_that_are_wrong_fail_the_transaction(major: u16) {
+    let client = client(&shared_pooler(major).await.url()).await;
+    let sql = "SELECT set_config('pglagoon.consistency', $1, true), set_config('pglagoon.group', $2, true)";
+    let set = client.prepare(sql).await.unwrap();
+    client.batch_execute("BEGIN").await.unwrap();
+    let wrong = refused(bound(&client, (&set, ["lax", "c"]))).await;
+    assert_eq!(wrong, SqlState::INVALID_PARAMETER_VALUE);
+    let failed = refused(client.batch_execute("SELECT 1")).await;
+    assert_eq!(failed, SqlState::IN_FAILED_SQL_TRANSACTION);
+    client.batch_execute("ROLLBACK").await.unwrap();
+    let sql = "SELECT set_config($1, 'strong', false)";
+    let named = refused(client.query_one(sql, &[&"pglagoon.consistency"])).await;
+    assert_eq!(named, SqlState::FEATURE_NOT_SUPPORTED);
+    let sql = "SELECT set_config('pglagoon.group', $1, false)";
+    assert_eq!(refused(client.batch_execute(sql)).await, SqlState::UNDEFINED_PARAMETER);
 }

@@ -3,7 +3,7 @@
 
 use pglagoon::demo::Cluster;
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng, seq::IndexedRandom as _};
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::{Client, SimpleQueryMessage, types::ToSql};
 
 use crate::fixture::{client, eventually, on_each_version, shared_cluster};
 use crate::pooler::Pooler;
@@ -61,6 +61,8 @@ const STATEMENTS: &[&str] = &[
     "SET ROLE pg_monitor",
     "RESET ROLE",
     "RESET ALL",
+    "WITH a AS (SELECT set_config('app.tenant', 'w', true)) SELECT * FROM a",
+    "SELECT set_config(k, v, true) FROM (VALUES ('app.tenant', 'v'), ('role', 'pg_monitor')) AS x (k, v)",
     "BEGIN; SET search_path TO b; SET LOCAL app.tenant = 'l'; COMMIT; SET TIME ZONE 'Asia/Tokyo'",
     "BEGIN; SET app.tenant = 'e'; COMMIT; SET app.tenant = 'f'; SELECT 1/0",
     "BEGIN; SET statement_timeout = '90s'; SELECT 1",
@@ -71,6 +73,28 @@ const STATEMENTS: &[&str] = &[
     "SELECT 1/0",
     "SET no_such_parameter = 1",
 ];
+
+/// What drivers send with bound values, and the values.
+const BOUND: &[(&str, &[Option<&str>])] = &[
+    (
+        "SELECT set_config('role', $1, true), set_config('app.tenant', $2, true)",
+        &[Some("pg_monitor"), Some("it's {\"a\": \"\\\"}")],
+    ),
+    ("SELECT set_config($1, $2, false)", &[Some("Statement_Timeout"), Some("81s")]),
+    ("SELECT set_config('TimeZone', $1, false)", &[Some("Asia/Tokyo")]),
+    ("SELECT set_config('search_path', $1, true) AS x", &[Some("bound, \"B c\"")]),
+    ("SELECT set_config('app.tenant', $1, false)", &[None]),
+    ("SELECT set_config('statement_timeout', $1, false)", &[Some("nonsense")]),
+];
+
+/// What came of a statement with values.
+async fn bound_outcome(client: &Client, (sql, values): (&str, &[Option<&str>])) -> Vec<String> {
+    let values: Vec<_> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
+    match client.query(sql, &values).await {
+        Ok(rows) => rows.iter().map(|row| row.get::<_, String>(0)).collect(),
+        Err(error) => vec![format!("{:?}", error.code())],
+    }
+}
 
 /// What came of a statement: rows, or a SQLSTATE.
 async fn outcome(client: &Client, sql: &str) -> Vec<String> {
@@ -111,6 +135,13 @@ async fn whatever_is_set_is_as_on_a_connection_of_ones_own(major: u16) {
         for _ in 0..dice.random_range(4..16) {
             let statement = *STATEMENTS.choose(&mut dice).unwrap();
             said.push(statement);
+            if dice.random_ratio(1, 4) {
+                let bound = *BOUND.choose(&mut dice).unwrap();
+                said.push(bound.0);
+                let (ours, direct) =
+                    (bound_outcome(&ours, bound).await, bound_outcome(&direct, bound).await);
+                assert_eq!(ours, direct, "{seed} {round}: {said:?}");
+            }
             for sql in [statement, SHOWN] {
                 let (ours, direct) = (outcome(&ours, sql).await, outcome(&direct, sql).await);
                 assert_eq!(ours, direct, "{seed} {round}: {said:?}");

@@ -136,6 +136,7 @@
 //! | what PREPARE, EXECUTE and DEALLOCATE of SQL do | `sql::prepared`, `session::naming`; what a server has of it: [`server::given`] |
 //! | what keeps a client on its server, and until when | `session::pins`, `session::inquiry` |
 //! | what RESET and DISCARD ALL go back to | `session::resets` |
+//! | what `set_config` changes, also with bound values | `sql::settings` (`config`), `session::bound` |
 //! | which spellings of a value are the same | `sql::settings::canonical` |
 //! | whose `currval` a server has | `session::sequences` |
 //! | who hears a NOTIFY | `session::hub`, `session::channels` |

@@ -71,6 +71,25 @@ impl<'a> Bind<'a> {
     }
 }
 
+/// The values in [`Bind::rest`], in whatever format; `None` for NULL.
+///
+/// # Errors
+///
+/// [`FrameError::Format`] if it is not the rest of a Bind message.
+pub fn bind_values(rest: &[u8]) -> Result<Vec<Option<&[u8]>>, FrameError> {
+    let mut reader = Reader(rest);
+    for _ in 0..reader.u16()? {
+        reader.u16()?;
+    }
+    let count = reader.u16()?;
+    let value = |_| match usize::try_from(reader.i32()?) {
+        Ok(len) => reader.bytes(len).map(Some),
+        // A negative length is NULL.
+        Err(_) => Ok(None),
+    };
+    (0..count).map(value).collect()
+}
+
 /// What follows the names of a Bind message, as far as a statement without parameters needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BindRest {

@@ -44,9 +44,15 @@ impl Requests<'_> {
         self.link.stains |= Stains::of(verdict);
     }
 
-    /// Notes that a text that changes parameters is on its way.
+    /// Notes that a text that changes parameters is on its way. `bound` is what it changes, if that depends on values
+    /// that came with Bind and are known.
     #[inline]
-    pub(super) fn note_settings(&mut self, verdict: Verdict, text: &[u8]) -> Change {
+    pub(super) fn note_settings(
+        &mut self,
+        verdict: Verdict,
+        text: &[u8],
+        bound: Option<Vec<settings::Change>>,
+    ) -> Change {
         let effects = verdict.effects;
         if !effects.intersects(Effects::SETS | Effects::TRANSACTION) {
             return Change::None;
@@ -57,7 +63,7 @@ impl Requests<'_> {
         if !effects.contains(Effects::SETS) {
             return self.note_savepoint(verdict, text);
         }
-        let Some(changes) = changes(effects, text) else { return self.stay() };
+        let Some(changes) = bound.or_else(|| changes(effects, text)) else { return self.stay() };
         let changes = changes.into_iter().map(self.canonical()).collect();
         self.parameters.expect(Step::Changes(changes));
         Change::Session
@@ -114,8 +120,10 @@ const SAVEPOINTS: [&[u8; 7]; 3] = [b"rollbac", b"release", b"savepoi"];
 ///
 /// Other statements of the same text change nothing about that: either all of it happens or nothing.
 fn changes(effects: Effects, text: &[u8]) -> Option<Vec<settings::Change>> {
-    if effects.intersects(settings::UNCLEAR) {
-        return settings::changes(text);
-    }
-    settings::changes_among(text)
+    let changes = if effects.intersects(settings::UNCLEAR) {
+        settings::changes(text)
+    } else {
+        settings::changes_among(text)
+    };
+    changes?.into_iter().map(|change| change.bind(|_| None)).collect()
 }

@@ -73,7 +73,7 @@ impl Session {
             side: Side::Primary(Term::default()),
         };
         let mut answer = Vec::new();
-        match ask(text, &given) {
+        match ask(text, &given).of_query(text) {
             Ask::Server(_) => return None,
             Ask::Fault(fault) => {
                 Trouble::Ours(fault).encode(Severity::Error, &mut answer);

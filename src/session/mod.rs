@@ -18,6 +18,7 @@ mod acquire;
 pub mod backend;
 mod blame;
 mod books;
+mod bound;
 pub mod cancel;
 mod catalog;
 mod channels;

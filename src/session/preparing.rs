@@ -10,6 +10,7 @@ use crate::server::shape::Fit;
 use crate::server::statements::{
     Background, Looks, Offer, Reuse, ServerName, Statement, StatementId,
 };
+use crate::session::bound;
 use crate::session::listening::Readiness;
 use crate::session::machine::{Change, Owed, Request};
 use crate::session::naming::{NAMING, OUR_PREFIX, meant};
@@ -234,7 +235,8 @@ impl Requests<'_> {
             if effects.intersects(NAMING | Effects::SETS | Effects::TRANSACTION | Effects::DISCARDS)
                 || self.decides_channels(effects)
             {
-                self.portals.bind(bind.portal, Arc::clone(statement));
+                let changes = bound::changes(statement, bind);
+                self.portals.bind(bind.portal, Arc::clone(statement), changes);
             } else {
                 self.portals.unbind(bind.portal);
             }

@@ -203,7 +203,7 @@ impl Requests<'_> {
         }
         self.prepare_names(verdict, text, out);
         self.note(verdict, text);
-        let change = self.note_settings(verdict, text);
+        let change = self.note_settings(verdict, text, None);
         if self.decides_channels(verdict.effects) {
             self.note_channels(text);
         }
@@ -222,10 +222,11 @@ impl Requests<'_> {
         if self.execute_ours(portal) {
             return;
         }
-        let Some(statement) = self.portals.get(portal).map(Arc::clone) else {
+        let Some(known) = self.portals.get(portal) else {
             self.forward(Request::Execute, range, out);
             return;
         };
+        let (statement, bound) = (Arc::clone(&known.statement), known.changes.clone());
         let verdict = meant(self.names, statement.verdict, &statement.query);
         self.prepare_names(verdict, &statement.query, out);
         if verdict.effects.intersects(NAMING) {
@@ -235,7 +236,7 @@ impl Requests<'_> {
         if self.decides_channels(effects) {
             self.note_channels(&statement.query);
         }
-        let change = self.note_settings(statement.verdict, &statement.query);
+        let change = self.note_settings(statement.verdict, &statement.query, bound);
         self.link.machine.sent(Owed::forward(Request::Execute).with(change));
         out.pass(range.0, range.1);
         self.restore_in_batch(effects, change, out);

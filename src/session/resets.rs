@@ -4,7 +4,7 @@
 //! it answers a Sync (`ReportChangedGUCOptions`, in `src/backend/utils/misc/guc.c`). So a Query becomes an extended one.
 
 use crate::net::buffer::Gather;
-use crate::protocol::frontend;
+use crate::protocol::{TransactionStatus, frontend};
 use crate::session::machine::{Change, Owed, Request};
 use crate::session::ours::{NO_TYPES, NO_VALUES};
 use crate::session::requests::Requests;
@@ -59,13 +59,14 @@ impl Requests<'_> {
         self.worker.recycler.borrow_mut().give(&mut sql);
     }
 
-    /// Whether a statement on its way may reset anything. A transaction that has failed refuses it in its own words, and
-    /// whether all of several statements succeed is not known: their client's values are set before its next statement.
+    /// Whether a statement on its way may reset anything. A transaction that has failed refuses it in its own words, one
+    /// that fails meanwhile in the same; and whether all of several statements succeed is not known: their client's values
+    /// are set before its next statement.
     #[inline]
     fn may_reset(&self, effects: Effects, change: Change) -> bool {
         (change == Change::Session || effects.contains(Effects::DISCARDS))
             && !effects.contains(Effects::MULTI)
-            && !self.link.machine.may_be_failed()
+            && self.link.machine.status() != TransactionStatus::Failed
     }
 
     /// What gives a server the values that a statement resets to.

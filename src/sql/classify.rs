@@ -156,8 +156,10 @@ fn statement(part: &Statement<'_>, catalog: &Catalog) -> Finding {
             if changes.iter().any(is_ours) {
                 finding.effects |= Effects::OURS;
             }
-            // A lone `set_config` is a setting statement in the clothes of a query.
-            finding.effects.remove(Effects::WRITES);
+            if !changes.iter().any(|change| change.action == settings::Action::Hidden) {
+                // A lone `set_config` is a setting statement in the clothes of a query.
+                finding.effects.remove(Effects::WRITES);
+            }
         } else {
             finding.effects |= Effects::OPAQUE;
         }
@@ -168,12 +170,14 @@ fn statement(part: &Statement<'_>, catalog: &Catalog) -> Finding {
 /// Whether a change is one of a parameter of pgLagoon's own.
 fn is_ours(change: &settings::Change) -> bool {
     match &change.action {
-        settings::Action::Config { name, .. }
+        settings::Action::Bound { name: settings::Operand::Text(name), .. }
+        | settings::Action::Config { name, .. }
         | settings::Action::Reset { name }
         | settings::Action::Set { name, .. } => name.starts_with("pglagoon."),
-        settings::Action::Hidden | settings::Action::ResetAll | settings::Action::Transaction => {
-            false
-        }
+        settings::Action::Bound { .. }
+        | settings::Action::Hidden
+        | settings::Action::ResetAll
+        | settings::Action::Transaction => false,
     }
 }
 

@@ -5,6 +5,7 @@ mod config;
 mod texts;
 
 pub use self::canonical::{Kind as ValueKind, canonical, is_quoted_list};
+pub use self::config::parameters;
 pub use self::texts::{UNCLEAR, changes, changes_among, changes_by_statement, lone_changes};
 use super::cursor::{Cursor, name_of, string_of};
 use super::lexer::{self, Kind};
@@ -47,6 +48,13 @@ pub enum Action {
         /// The new value, decoded from its literal.
         value: String,
     },
+    /// `set_config` with a name or a value that comes by Bind: see [`Change::bind`].
+    Bound {
+        /// The parameter.
+        name: Operand,
+        /// The new value.
+        value: Operand,
+    },
     /// RESET, or SET ... TO DEFAULT.
     Reset {
         /// The parameter.
@@ -56,8 +64,19 @@ pub enum Action {
     ResetAll,
     /// SET TRANSACTION: gone when the transaction ends, and nothing that decides what texts mean.
     Transaction,
-    /// A transaction-local `set_config` whose value, or even name, only the server learns.
+    /// Transaction-local calls of `set_config` of which only the server learns names and values.
     Hidden,
+}
+
+/// An operand of `set_config`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operand {
+    /// NULL.
+    Null,
+    /// `$1` and its like.
+    Parameter(u16),
+    /// A string.
+    Text(String),
 }
 
 impl Action {

@@ -295,7 +295,7 @@ fn effects_are_found_in_every_kind_of_statement() {
         ("set search_path to 'a', 'PG_TEMP'", E::SETS | E::TEMP),
         ("select set_config('a.b', 'c', false)", E::SETS),
         ("select set_config($1, $2, true), set_config('a', $3, true)", E::SETS),
-        ("select set_config($1, $2, false)", E::SETS | E::OPAQUE | E::WRITES),
+        ("select set_config($1, $2, false)", E::SETS),
         ("select set_config('a', b, false) from t", E::SETS | E::OPAQUE | E::WRITES),
         ("insert into t select \"set_config\"('a', 'b', false)", E::SETS | E::OPAQUE | E::WRITES),
         ("create temp table a (b int)", E::TEMP | E::DDL | E::WRITES),

@@ -2,9 +2,11 @@
 
 use crate::protocol::backend::{Column, ColumnType};
 use crate::protocol::error_response::{Report, Severity};
-use crate::protocol::frontend::Object;
 use crate::protocol::{BackendTag, SqlState, TransactionStatus, backend, frame};
 use crate::session::ours::Parameter;
+
+/// The oid of the type `text`.
+const TEXT: u32 = 25;
 
 /// What a client is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +19,8 @@ pub(in crate::session) enum Answer {
     Config(Vec<String>),
     /// A parameter's value, or this one where the session has not set it.
     Show(Parameter, String),
-    /// What columns another answer has; of a statement also that it takes no parameters.
-    Description(Object, Box<Self>),
+    /// What columns another answer has; of a statement also how many parameters it takes, which are texts.
+    Description(Option<u16>, Box<Self>),
 }
 
 impl Answer {
@@ -36,10 +38,11 @@ impl Answer {
                 backend::data_row(out, std::iter::once(Some(value)));
                 backend::command_complete(out, b"SHOW");
             }
-            Self::Description(object, of) => {
-                if *object == Object::Statement {
+            Self::Description(parameters, of) => {
+                if let Some(count) = parameters {
                     frame::write(out, BackendTag::PARAMETER_DESCRIPTION.0, |body| {
-                        body.extend_from_slice(&[0, 0]);
+                        body.extend_from_slice(&count.to_be_bytes());
+                        body.extend((0..*count).flat_map(|_| TEXT.to_be_bytes()));
                     });
                 }
                 of.describe(out);

@@ -7,7 +7,7 @@ use crate::server::settings::literal;
 use crate::session::ours::{Answer, Fault, Parameter, checked, default_of, is_local, is_ours};
 use crate::session::parameters::Commits;
 use crate::session::succession::Side;
-use crate::sql::settings::{self, Action, Change};
+use crate::sql::settings::{self, Action, Change, Operand};
 
 /// What a text about our parameters asks for.
 #[derive(Debug)]
@@ -70,12 +70,22 @@ pub(in crate::session) fn ask(text: &[u8], given: &Circumstances<'_>) -> Ask {
 }
 
 fn are_ours(changes: &[Change]) -> bool {
-    changes.iter().all(|change| match &change.action {
-        Action::Config { name, .. } | Action::Reset { name } | Action::Set { name, .. } => {
-            is_ours(name)
-        }
-        Action::Hidden | Action::ResetAll | Action::Transaction => false,
-    })
+    changes.iter().all(is_about_ours)
+}
+
+/// Whether any of the changes is about a parameter of ours.
+pub(in crate::session) fn names_ours(changes: &[Change]) -> bool {
+    changes.iter().any(is_about_ours)
+}
+
+fn is_about_ours(change: &Change) -> bool {
+    match &change.action {
+        Action::Bound { name: Operand::Text(name), .. }
+        | Action::Config { name, .. }
+        | Action::Reset { name }
+        | Action::Set { name, .. } => is_ours(name),
+        Action::Bound { .. } | Action::Hidden | Action::ResetAll | Action::Transaction => false,
+    }
 }
 
 impl Fault {
@@ -97,6 +107,16 @@ impl Fault {
 }
 
 impl Ask {
+    /// The same of a Query, which has no values for parameters: that PostgreSQL says in its own words.
+    pub(in crate::session) fn of_query(self, text: &[u8]) -> Self {
+        match self {
+            Self::Ours(changes, _) if settings::parameters(&changes) > 0 => {
+                Self::Server(text.into())
+            }
+            other => other,
+        }
+    }
+
     /// The SQL for a server, if it has to have a part in the answer.
     pub(in crate::session) fn into_server(
         self,
@@ -114,7 +134,7 @@ impl Ask {
 
 impl Answer {
     /// The answer to `text`, which makes `changes`.
-    fn to(text: &[u8], changes: &[Change]) -> Self {
+    pub(super) fn to(text: &[u8], changes: &[Change]) -> Self {
         let value = |change: &Change| match &change.action {
             Action::Config { value, .. } => value.clone(),
             _ => String::new(),

@@ -15,10 +15,10 @@ use crate::cluster::Cluster;
 use crate::config::{Monotonic, Routing};
 use crate::protocol::SqlState;
 use crate::server::settings::{OURS, Settings, Value};
-use crate::sql::settings::{Action, Change, Scope};
+use crate::sql::settings::{Action, Change, Operand, Scope};
 
 pub(super) use answer::Answer;
-pub(super) use ask::{Ask, Circumstances, ask};
+pub(super) use ask::{Ask, Circumstances, ask, names_ours};
 pub(super) use pass::{NO_TYPES, NO_VALUES};
 pub(super) use value::{Asks, asks};
 
@@ -137,7 +137,11 @@ fn checked_change(change: Change, cluster: &Cluster) -> Result<Change, Fault> {
             Parameter::find(&name)?.check_settable()?;
             Action::Reset { name }
         }
-        Action::Hidden | Action::ResetAll | Action::Transaction => action,
+        Action::Bound { name: Operand::Text(name), value } => {
+            Parameter::find(&name)?.check_settable()?;
+            Action::Bound { name: Operand::Text(name), value }
+        }
+        Action::Bound { .. } | Action::Hidden | Action::ResetAll | Action::Transaction => action,
     };
     Ok(Change { scope, action })
 }

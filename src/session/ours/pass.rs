@@ -3,14 +3,18 @@
 use std::sync::Arc;
 
 use crate::net::buffer::Gather;
-use crate::protocol::TransactionStatus;
 use crate::protocol::frontend::{self, Bind, Object, Parse};
+use crate::protocol::{SqlState, TransactionStatus};
 use crate::server::statements::Statement;
+use crate::session::bound;
 use crate::session::machine::{Change, Owed, Request};
-use crate::session::ours::{Answer, Ask, Circumstances, ask, not_on_replica};
+use crate::session::ours::{
+    Answer, Ask, Circumstances, Fault, ask, checked, names_ours, not_on_replica,
+};
 use crate::session::pins::Pins;
 use crate::session::requests::Requests;
 use crate::session::sequences::not_own;
+use crate::sql::settings::{self, Action};
 use crate::sql::{Effects, Verdict};
 
 /// Formats and values of a Bind without any.
@@ -71,21 +75,32 @@ impl Requests<'_> {
             not_on_replica()
         } else if self.asks_others(statement.verdict, &statement.query) {
             not_own()
+        } else if bound::changes(statement, bind).is_some_and(|changes| names_ours(&changes)) {
+            Fault {
+                code: SqlState::FEATURE_NOT_SUPPORTED,
+                message: "a parameter of pgLagoon cannot be named by a bound value".to_owned(),
+                hint: "Write its name into the statement: set_config('pglagoon.consistency', $1, false).",
+            }
         } else {
             return false;
         };
+        self.bind_fault(&fault, bind.portal, out);
+        true
+    }
+
+    /// Binds a portal to what fails when it is executed.
+    fn bind_fault(&mut self, fault: &Fault, portal: &[u8], out: &mut Gather<'_>) {
         self.link.server.statements.set_unnamed(None);
         self.link.machine.sent(Owed::swallow(Request::Parse));
         frontend::parse(out.insert(), b"", &fault.sql(), NO_TYPES);
-        self.portals.unbind(bind.portal);
+        self.portals.unbind(portal);
         self.link.machine.sent(Owed::forward(Request::Bind));
-        frontend::bind(out.insert(), bind.portal, b"", NO_VALUES);
-        true
+        frontend::bind(out.insert(), portal, b"", NO_VALUES);
     }
 
     /// A Query.
     pub(in crate::session) fn query_ours(&mut self, text: &[u8], out: &mut Gather<'_>) {
-        match self.ask(text).into_server(self.link.machine.status()) {
+        match self.ask(text).of_query(text).into_server(self.link.machine.status()) {
             Ok(sql) => self.query_instead(&sql, out),
             Err((changes, answer)) => {
                 self.parameters.owe(changes, answer);
@@ -113,41 +128,80 @@ impl Requests<'_> {
     pub(in crate::session) fn bind_ours(&mut self, bind: &Bind<'_>, out: &mut Gather<'_>) -> bool {
         let known = self.names.get(bind.statement).filter(|statement| is_ours(statement));
         let Some(statement) = known.map(Arc::clone) else { return false };
+        let changes = match self.bound_ours(&statement, bind) {
+            Ok(changes) => changes,
+            Err(fault) => {
+                self.bind_fault(&fault, bind.portal, out);
+                return true;
+            }
+        };
         if self.link.machine.status() == TransactionStatus::Failed {
             // The server is to refuse it, as it refuses every command now.
             self.link.server.statements.set_unnamed(None);
             self.link.machine.sent(Owed::swallow(Request::Parse));
             frontend::parse(out.insert(), b"", b"SELECT 1", NO_TYPES);
         }
-        self.portals.bind(bind.portal, statement);
+        self.portals.bind(bind.portal, statement, changes);
         self.link.machine.sent(Owed::synthesize(Request::Bind));
         true
+    }
+
+    /// What a statement of ours changes with the values of a Bind, checked; nothing if it takes no values.
+    fn bound_ours(
+        &self,
+        statement: &Statement,
+        bind: &Bind<'_>,
+    ) -> Result<Option<Vec<settings::Change>>, Fault> {
+        let changes = match self.ask(&statement.query) {
+            Ask::Ours(changes, _) if settings::parameters(&changes) > 0 => changes,
+            _ => return Ok(None),
+        };
+        let bound = bound::bind_all(changes, &statement.types, bind.rest);
+        let is_known = |changes: &Vec<settings::Change>| {
+            changes.iter().all(|change| change.action != Action::Hidden)
+        };
+        let Some(bound) = bound.filter(is_known) else {
+            return Err(Fault {
+                code: SqlState::PROTOCOL_VIOLATION,
+                message: "the values of pgLagoon's parameters must be bound as text".to_owned(),
+                hint: "",
+            });
+        };
+        checked(bound, self.given.cluster).map(Some)
     }
 
     /// A Describe of a statement or portal of ours. Returns whether it was one.
     pub(in crate::session) fn describe_ours(&mut self, object: Object, name: &[u8]) -> bool {
         let (known, request) = match object {
             Object::Statement => (self.names.get(name), Request::DescribeStatement),
-            Object::Portal => (self.portals.get(name), Request::DescribePortal),
+            Object::Portal => {
+                (self.portals.get(name).map(|portal| &portal.statement), Request::DescribePortal)
+            }
         };
         let Some(statement) = known.filter(|known| is_ours(known)) else { return false };
-        let answer = match self.ask(&statement.query) {
-            Ask::Ours(_, answer) => answer,
-            Ask::Fault(_) | Ask::Server(_) => Answer::Command(b"SET"),
+        let (count, answer) = match self.ask(&statement.query) {
+            Ask::Ours(changes, answer) => (settings::parameters(&changes), answer),
+            Ask::Fault(_) | Ask::Server(_) => (0, Answer::Command(b"SET")),
         };
-        self.parameters.owe(Vec::new(), Answer::Description(object, Box::new(answer)));
+        let count = (object == Object::Statement).then_some(count);
+        self.parameters.owe(Vec::new(), Answer::Description(count, Box::new(answer)));
         self.link.machine.sent(Owed::synthesize(request));
         true
     }
 
     /// An Execute of a portal of ours. Returns whether it was one.
     pub(in crate::session) fn execute_ours(&mut self, portal: &[u8]) -> bool {
-        let known = self.portals.get(portal).filter(|known| is_ours(known));
-        let Some(statement) = known.map(Arc::clone) else { return false };
-        match self.ask(&statement.query) {
-            Ask::Ours(changes, answer) => self.parameters.owe(changes, answer),
+        let known = self.portals.get(portal).filter(|known| is_ours(&known.statement));
+        let Some(known) = known else { return false };
+        let query = &known.statement.query;
+        match (known.changes.clone(), self.ask(query)) {
+            (Some(changes), _) => {
+                let answer = Answer::to(query, &changes);
+                self.parameters.owe(changes, answer);
+            }
+            (None, Ask::Ours(changes, answer)) => self.parameters.owe(changes, answer),
             // It was well when it was parsed.
-            Ask::Fault(_) | Ask::Server(_) => {
+            (None, Ask::Fault(_) | Ask::Server(_)) => {
                 self.parameters.owe(Vec::new(), Answer::Command(b"SET"));
             }
         }

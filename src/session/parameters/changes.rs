@@ -46,7 +46,8 @@ impl Parameters {
             }
             Action::Transaction => {}
             // Only the server knows what it has now, until the transaction ends.
-            Action::Hidden => {
+            Action::Bound { .. } | Action::Hidden => {
+                self.commits = Commits::Perhaps;
                 if self.clarity == Clarity::Clear {
                     self.clarity = Clarity::Blurred;
                 }

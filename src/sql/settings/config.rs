@@ -1,11 +1,16 @@
-//! `SELECT set_config('name', 'value', is_local)`, the one query that is a setting statement.
+//! `set_config('name', 'value', is_local)`: the query that is a setting statement, and the call within another query.
 
-use super::super::cursor::{Cursor, string_of};
-use super::super::lexer::Kind;
-use super::{Action, Change, Scope};
+use super::super::cursor::{Cursor, is_keyword, string_of};
+use super::super::lexer::{Kind, Token};
+use super::{Action, Change, Operand, Scope};
 
-/// The changes of a query whose target list holds nothing but `set_config` calls.
+/// The changes of a query whose target list holds nothing but `set_config` calls, or of any statement in which they
+/// only set what ends with the transaction.
 pub(super) fn changes(text: &[u8]) -> Option<Vec<Change>> {
+    alone(text).or_else(|| local(text))
+}
+
+fn alone(text: &[u8]) -> Option<Vec<Change>> {
     let mut cursor = Cursor::new(text);
     cursor.keyword("select").then_some(())?;
     let mut changes = vec![call(&mut cursor)?];
@@ -21,37 +26,86 @@ fn call(cursor: &mut Cursor<'_>) -> Option<Change> {
         cursor.symbol(".").then_some(())?;
     }
     (cursor.keyword("set_config") && cursor.symbol("(")).then_some(())?;
-    let name = argument(cursor)?;
+    let name = operand(cursor)?;
     cursor.symbol(",").then_some(())?;
-    let value = argument(cursor)?;
+    let value = operand(cursor)?;
     cursor.symbol(",").then_some(())?;
     let scope = scope(cursor)?;
     cursor.symbol(")").then_some(())?;
     if cursor.keyword("as") {
         cursor.name()?;
     }
-    let action = match (name, value) {
-        (Argument::Literal(name), Argument::Literal(value)) => {
-            Action::Config { name: name.to_ascii_lowercase(), value }
+    Some(Change { scope, action: Action::of_operands(name, value) })
+}
+
+impl Action {
+    /// What a call with these operands does.
+    fn of_operands(name: Operand, value: Operand) -> Self {
+        match (name, value) {
+            (Operand::Text(name), Operand::Text(value)) => {
+                Self::Config { name: name.to_ascii_lowercase(), value }
+            }
+            (Operand::Text(name), Operand::Null) => Self::Reset { name: name.to_ascii_lowercase() },
+            (Operand::Text(name), value) => {
+                let name = Operand::Text(name.to_ascii_lowercase());
+                Self::Bound { name, value }
+            }
+            (name, value) => Self::Bound { name, value },
         }
-        // The value comes by Bind. It need not be known when it ends with the transaction.
-        _ if scope == Scope::Local => Action::Hidden,
-        _ => return None,
-    };
-    Some(Change { scope, action })
-}
-
-enum Argument {
-    Literal(String),
-    Parameter,
-}
-
-fn argument(cursor: &mut Cursor<'_>) -> Option<Argument> {
-    let token = cursor.take()?;
-    match token.kind {
-        Kind::Parameter => Some(Argument::Parameter),
-        _ => string_of(&token).map(Argument::Literal),
     }
+}
+
+impl Change {
+    /// The same change when the parameters of its statement have these values. What is not known of a change that ends
+    /// with its transaction need not be known; of another one it must.
+    pub fn bind(self, values: impl Fn(u16) -> Option<Operand>) -> Option<Self> {
+        let Action::Bound { name, value } = self.action else { return Some(self) };
+        let bound = |operand| match operand {
+            Operand::Parameter(number) => values(number),
+            known => Some(known),
+        };
+        let action = match (bound(name), bound(value)) {
+            (Some(name), Some(value)) => Action::of_operands(name, value),
+            _ if self.scope == Scope::Local => Action::Hidden,
+            _ => return None,
+        };
+        Some(Self { scope: self.scope, action })
+    }
+}
+
+/// How many parameters a text with these changes has.
+pub fn parameters(changes: &[Change]) -> u16 {
+    let numbers = changes.iter().flat_map(|change| match &change.action {
+        Action::Bound { name, value } => [name.number(), value.number()],
+        _ => [0, 0],
+    });
+    numbers.max().unwrap_or(0)
+}
+
+impl Operand {
+    const fn number(&self) -> u16 {
+        match self {
+            Self::Parameter(number) => *number,
+            Self::Null | Self::Text(_) => 0,
+        }
+    }
+}
+
+/// A string, NULL or a parameter, perhaps with a cast to what it is.
+fn operand(cursor: &mut Cursor<'_>) -> Option<Operand> {
+    let token = cursor.take()?;
+    let operand = match token.kind {
+        Kind::Parameter => {
+            let number = std::str::from_utf8(token.text.get(1..)?).ok()?;
+            Operand::Parameter(number.parse().ok()?)
+        }
+        _ if is_keyword(&token, "null") => Operand::Null,
+        _ => Operand::Text(string_of(&token)?),
+    };
+    if cursor.symbol("::") {
+        cursor.keyword("text").then_some(())?;
+    }
+    Some(operand)
 }
 
 fn scope(cursor: &mut Cursor<'_>) -> Option<Scope> {
@@ -61,5 +115,45 @@ fn scope(cursor: &mut Cursor<'_>) -> Option<Scope> {
         Some(Scope::Session)
     } else {
         None
+    }
+}
+
+/// Something that ends with the transaction, if that is true of every call in a statement.
+fn local(text: &[u8]) -> Option<Vec<Change>> {
+    let mut cursor = Cursor::new(text);
+    let mut previous: Option<Token<'_>> = None;
+    let mut calls = 0;
+    while let Some(token) = cursor.take() {
+        if token.is(b"(") && previous.is_some_and(|name| is_set_config(&name)) {
+            ends_with_true(cursor.clone())?;
+            calls += 1;
+        }
+        previous = Some(token);
+    }
+    (calls > 0).then(|| vec![Change { scope: Scope::Local, action: Action::Hidden }])
+}
+
+fn is_set_config(token: &Token<'_>) -> bool {
+    is_keyword(token, "set_config")
+        || token.kind == Kind::QuotedWord && token.text.eq_ignore_ascii_case(b"\"set_config\"")
+}
+
+/// Whether the last of the arguments that follow is TRUE.
+fn ends_with_true(mut cursor: Cursor<'_>) -> Option<()> {
+    let mut depth = 0_usize;
+    // The last argument, if it is one token so far.
+    let mut last = None;
+    loop {
+        let token = cursor.take()?;
+        if depth == 0 && token.is(b")") {
+            return last.flatten().filter(|token| is_keyword(token, "true")).map(drop);
+        }
+        last =
+            if depth == 0 && token.is(b",") { None } else { Some(last.is_none().then_some(token)) };
+        if token.is(b"(") || token.is(b"[") {
+            depth += 1;
+        } else if token.is(b")") || token.is(b"]") {
+            depth = depth.checked_sub(1)?;
+        }
     }
 }

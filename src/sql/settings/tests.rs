@@ -87,7 +87,61 @@ fn a_lone_set_config_is_a_setting_statement() {
             Change::new(Scope::Session, config("c", "d")),
         ])
     );
-    assert_eq!(one("select set_config('a', $1, true)"), Some((Scope::Local, Action::Hidden)));
+    let reset = Some((Scope::Local, Action::reset("a")));
+    assert_eq!(one("select set_config('A', NULL, true)"), reset);
+}
+
+#[test]
+fn what_comes_by_bind_is_known_when_it_has_come() {
+    let text = |text: &str| Some(Operand::Text(text.to_owned()));
+    let bind = |sql: &str| {
+        let values = |number| match number {
+            1 => text("Role"),
+            2 => text("alice"),
+            3 => Some(Operand::Null),
+            _ => None,
+        };
+        let found = changes(sql.as_bytes())?.into_iter();
+        found.map(|change| change.bind(values)).collect::<Option<Vec<Change>>>()
+    };
+    let config = |scope, name: &str, value: &str| {
+        Change::new(scope, Action::Config { name: name.into(), value: value.into() })
+    };
+    let (local, session) = (Scope::Local, Scope::Session);
+    for (sql, expected) in [
+        ("select set_config('role', $2, true)", Some(config(local, "role", "alice"))),
+        ("select set_config($1::text, $2, false)", Some(config(session, "role", "alice"))),
+        ("select set_config('A', $3, false)", Some(Change::new(session, Action::reset("a")))),
+        ("select set_config('a', $4, true)", Some(Change::new(local, Action::Hidden))),
+        ("select set_config('a', $4, false)", None),
+        ("select set_config('a', $1::int, false)", None),
+    ] {
+        assert_eq!(bind(sql), expected.map(|change| vec![change]), "{sql}");
+    }
+}
+
+#[test]
+fn what_ends_with_the_transaction_may_stand_anywhere() {
+    let hidden = Some((Scope::Local, Action::Hidden));
+    for sql in [
+        "with a as (select set_config('a', 'b', true)) select * from a, t",
+        "select set_config(el->>0, el->>1, true) from json_array_elements($1::json) el",
+        "select 1, pg_catalog.\"set_config\"('a', f(b, c[1, 2]), TRUE) from t where set_config(a, b, true) = ''",
+        "insert into t select set_config('a', set_config('b', c, true), true)",
+    ] {
+        assert_eq!(one(sql), hidden, "{sql}");
+    }
+    for sql in [
+        "with a as (select set_config('a', 'b', false)) select * from a",
+        "select set_config('a', set_config('b', c, false), true)",
+        "select set_config('a', b, true or c), 1",
+        "select set_config('a', b, is_local => true), 1",
+        "select set_config('a', b, (true)), 1",
+        "select set_config('a', 'b', true), set_config(a, b, c)",
+        "select set_config from t where f(true)",
+    ] {
+        assert_eq!(one(sql), None, "{sql}");
+    }
 }
 
 #[test]
@@ -123,8 +177,6 @@ fn what_is_not_understood_is_refused_as_a_whole() {
         "set time zone interval '1' 2",
         "reset",
         "reset a b",
-        "select set_config('a', $1, false)",
-        "select set_config('a', null, false)",
         "select set_config('a', E'b', false)",
         "select set_config('a', 'b' || 'c', false)",
         "select set_config('a', 'b', false) from t",
