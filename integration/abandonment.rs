@@ -21,7 +21,7 @@ use crate::{
     pooler::Pooler,
 };
 
-on_each_version!(a_client_may_vanish_at_any_byte);
+on_each_version!(a_client_may_vanish_at_any_byte, a_client_may_vanish_while_it_is_cancelled);
 
 /// How many vanish at a time.
 const AT_ONCE: usize = 8;
@@ -92,18 +92,26 @@ fn conversations() -> Vec<Conversation> {
     ]
 }
 
-/// Connects, says the first `len` bytes of what it has to say, and vanishes.
-async fn vanish(address: SocketAddr, conversation: &Conversation, (len, end): (usize, End)) {
+/// A client that has logged in, and what it was told.
+async fn log_in(address: SocketAddr) -> (TcpStream, Vec<u8>) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.set_nodelay(true).unwrap();
-    if matches!(conversation.stage, Stage::LoggedIn) {
-        stream.write_all(&startup(V3_0, &LOGIN)).await.unwrap();
-        let mut greeting = Vec::new();
-        while !greeting.ends_with(b"Z\0\0\0\x05I") {
-            let count = timeout(PATIENCE, stream.read_buf(&mut greeting)).await.unwrap().unwrap();
-            assert_ne!(count, 0, "refused: {}", greeting.escape_ascii());
-        }
+    stream.write_all(&startup(V3_0, &LOGIN)).await.unwrap();
+    let mut greeting = Vec::new();
+    while !greeting.ends_with(b"Z\0\0\0\x05I") {
+        let count = timeout(PATIENCE, stream.read_buf(&mut greeting)).await.unwrap().unwrap();
+        assert_ne!(count, 0, "refused: {}", greeting.escape_ascii());
     }
+    (stream, greeting)
+}
+
+/// Connects, says the first `len` bytes of what it has to say, and vanishes.
+async fn vanish(address: SocketAddr, conversation: &Conversation, (len, end): (usize, End)) {
+    let mut stream = match conversation.stage {
+        Stage::Connected => TcpStream::connect(address).await.unwrap(),
+        Stage::LoggedIn => log_in(address).await.0,
+    };
+    stream.set_nodelay(true).unwrap();
     stream.write_all(&conversation.bytes[..len]).await.unwrap();
     match end {
         End::Reset => socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap(),
@@ -117,7 +125,8 @@ async fn vanish(address: SocketAddr, conversation: &Conversation, (len, end): (u
     }
 }
 
-async fn a_client_may_vanish_at_any_byte(major: u16) {
+/// A cluster without passwords, and a pooler in front of it whose counters can be seen.
+async fn bench(major: u16) -> (Cluster, Pooler) {
     let builder = own_cluster(major).replicas(0).authentication(Authentication::Trust);
     let cluster = builder.start().await.unwrap();
     let keys = [
@@ -130,6 +139,11 @@ async fn a_client_may_vanish_at_any_byte(major: u16) {
     let pooler = Pooler::start(&cluster, &keys).await;
     let stays = client(&pooler.url()).await;
     stays.batch_execute("CREATE TABLE left_behind (x int)").await.unwrap();
+    (cluster, pooler)
+}
+
+async fn a_client_may_vanish_at_any_byte(major: u16) {
+    let (cluster, pooler) = bench(major).await;
     everywhere(&pooler, &conversations()).await;
     let waiting = [Conversation { stage: Stage::LoggedIn, bytes: query("SELECT 8").bytes() }];
     let holders = hold_all(&pooler).await;
@@ -144,17 +158,74 @@ async fn a_client_may_vanish_at_any_byte(major: u16) {
 
 /// Has clients vanish at every byte, while another asks by turns.
 async fn everywhere(pooler: &Pooler, conversations: &[Conversation]) {
-    let next = client(&pooler.url()).await;
-    let asks = async {
-        for number in 0_u64.. {
-            let answer = one(&next, &format!("SELECT 'question {number}'")).await;
-            assert_eq!(answer, format!("question {number}"));
-        }
-    };
     tokio::select! {
         () = vanish_everywhere(pooler, conversations) => {}
-        () = asks => unreachable!(),
+        () = ask_on(pooler) => unreachable!(),
     }
+}
+
+/// Asks question after question, and gets its own answers.
+async fn ask_on(pooler: &Pooler) {
+    let next = client(&pooler.url()).await;
+    for number in 0_u64.. {
+        let answer = one(&next, &format!("SELECT 'question {number}'")).await;
+        assert_eq!(answer, format!("question {number}"));
+    }
+}
+
+/// What a client does that is cancelled while it goes: there are more of them than servers.
+const CANCELLED: [&str; 4] = [
+    "SELECT pg_sleep(600)",
+    "BEGIN; LOCK TABLE left_behind; SELECT pg_sleep(600)",
+    "SELECT 1; SELECT pg_sleep(600)",
+    "SELECT 2",
+];
+
+async fn a_client_may_vanish_while_it_is_cancelled(major: u16) {
+    let (cluster, pooler) = bench(major).await;
+    let all = (0..400).map(|_| cancel_and_vanish(pooler.address()));
+    tokio::select! {
+        () = stream::iter(all).for_each_concurrent(AT_ONCE, |one| one) => {}
+        () = ask_on(&pooler) => unreachable!(),
+    }
+    nothing_is_left(&cluster, &pooler).await;
+    pooler.check();
+}
+
+/// Says something, has it cancelled, and vanishes, the two at once or nearly so.
+async fn cancel_and_vanish(address: SocketAddr) {
+    let (mut stream, greeting) = log_in(address).await;
+    // BackendKeyData stands right before ReadyForQuery.
+    let key = greeting.len() - 6 - 8;
+    let (process_id, secret) = greeting[key..key + 8].split_at(4);
+    let process_id = i32::from_be_bytes(process_id.try_into().unwrap());
+    let request = cancel_request(process_id, secret);
+    let sql = CANCELLED[rand::random_range(0..CANCELLED.len())];
+    stream.write_all(&query(sql).bytes()).await.unwrap();
+    pause().await;
+    let cancels = async {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(&request).await.unwrap();
+        pause().await;
+        if rand::random() {
+            // It ends when the server can no longer be hit.
+            let ended = timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await;
+            assert!(ended.is_ok(), "the request for {sql} does not end");
+        }
+    };
+    let vanishes = async {
+        pause().await;
+        if rand::random() {
+            socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+        }
+        drop(stream);
+    };
+    tokio::join!(cancels, vanishes);
+}
+
+/// Up to some milliseconds: what is to meet meets by chance.
+async fn pause() {
+    tokio::time::sleep(Duration::from_micros(rand::random_range(0..4000))).await;
 }
 
 async fn vanish_everywhere(pooler: &Pooler, conversations: &[Conversation]) {

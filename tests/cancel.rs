@@ -12,7 +12,10 @@ scripted!(
     what_is_cancelled_while_it_waits_has_one_end,
     the_clients_cancel_connection_ends_when_the_servers_has,
     a_cancel_waits_until_what_is_ours_has_been_answered,
-    a_cancel_of_an_idle_transaction_is_not_passed_on
+    a_cancel_of_an_idle_transaction_is_not_passed_on,
+    a_client_that_vanishes_while_its_statement_is_cancelled_costs_the_server,
+    a_client_that_vanishes_behind_its_answer_costs_a_server_that_is_being_cancelled,
+    a_client_that_vanishes_from_the_queue_while_it_is_cancelled_leaves_nothing
 );
 
 async fn a_cancel_is_passed_on_with_the_servers_own_key(delivery: Delivery) {
@@ -177,4 +180,81 @@ async fn a_cancel_of_an_idle_transaction_is_not_passed_on(delivery: Delivery) {
     server.answer([query("select 1")], [complete("SELECT 0"), in_transaction()]).await;
     client.expect([complete("SELECT 0"), in_transaction()]).await;
     stage.primary.expect_nobody();
+}
+
+/// The server is closed, the request's connection too, and the pool is as good as new.
+async fn is_over(stage: &mut Stage, mut server: Server, mut asking: Client) {
+    server.expect_closed().await;
+    asking.expect_closed().await;
+    eventually("all have gone", || stage.clients() == 0).await;
+    let mut other = stage.client().await;
+    other.send([query("select 3")]).await;
+    let mut fresh = stage.primary.accept().await;
+    fresh.answer([query("select 3")], one_row("3")).await;
+    other.expect(one_row("3")).await;
+}
+
+async fn a_client_that_vanishes_while_its_statement_is_cancelled_costs_the_server(
+    delivery: Delivery,
+) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
+    let (mut client, mut server) = stage.pair().await;
+    client.send([query("select 1")]).await;
+    server.expect([query("select 1")]).await;
+    let asking = client.ask_to_cancel().await;
+    let first = stage.primary.cancel().await;
+    drop(client);
+    // What nobody waits for is cancelled, whatever becomes of the client's own request.
+    drop(stage.primary.cancel().await);
+    drop(first);
+    is_over(&mut stage, server, asking).await;
+}
+
+async fn a_client_that_vanishes_behind_its_answer_costs_a_server_that_is_being_cancelled(
+    delivery: Delivery,
+) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
+    let (mut client, mut server) = stage.pair().await;
+    client.send([query("select 1")]).await;
+    server.expect([query("select 1")]).await;
+    let asking = client.ask_to_cancel().await;
+    let cancel = stage.primary.cancel().await;
+    server.reply(one_row("1")).await;
+    client.expect(one_row("1")).await;
+    drop(client);
+    // The request may still hit whatever the server runs next.
+    server.expect_closed().await;
+    drop(cancel);
+    is_over(&mut stage, server, asking).await;
+}
+
+async fn a_client_that_vanishes_from_the_queue_while_it_is_cancelled_leaves_nothing(
+    delivery: Delivery,
+) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
+    let (mut client, mut server) = stage.pair().await;
+    client.send([query("select 1")]).await;
+    server.expect([query("select 1")]).await;
+    for is_cancelled_first in [true, false] {
+        let mut waiting = stage.client().await;
+        waiting.send([query("select 2")]).await;
+        stage.waiting(1).await;
+        let mut asking = if is_cancelled_first {
+            let asking = waiting.ask_to_cancel().await;
+            drop(waiting);
+            asking
+        } else {
+            let (process_id, secret) = (waiting.process_id, waiting.secret.clone());
+            drop(waiting);
+            client.ask_to_cancel_with(process_id, &secret).await
+        };
+        asking.expect_closed().await;
+        stage.waiting(0).await;
+    }
+    stage.primary.expect_nobody();
+    server.reply(one_row("1")).await;
+    client.expect(one_row("1")).await;
+    client.send([query("select 3")]).await;
+    server.answer([query("select 3")], one_row("3")).await;
+    client.expect(one_row("3")).await;
 }

@@ -100,16 +100,19 @@ impl Client {
 
     /// Sends the same and does not wait; the connection is closed when nothing later can be hit.
     pub(crate) async fn ask_to_cancel(&self) -> Self {
-        let mut other = Self::dial(self.address, Delivery::whole()).await;
-        other.wire.send_bytes(&cancel_request(self.process_id, &self.secret)).await;
-        other
+        self.ask_to_cancel_with(self.process_id, &self.secret).await
     }
 
     /// The same with any key.
-    pub(crate) async fn cancel_with(&self, process_id: i32, secret: &[u8]) {
+    pub(crate) async fn ask_to_cancel_with(&self, process_id: i32, secret: &[u8]) -> Self {
         let mut other = Self::dial(self.address, Delivery::whole()).await;
         other.wire.send_bytes(&cancel_request(process_id, secret)).await;
-        other.expect_closed().await;
+        other
+    }
+
+    /// Sends a cancel request with any key, and waits until that is over.
+    pub(crate) async fn cancel_with(&self, process_id: i32, secret: &[u8]) {
+        self.ask_to_cancel_with(process_id, secret).await.expect_closed().await;
     }
 
     /// A ParameterStatus that the client was told at log-in.
