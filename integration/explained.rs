@@ -10,6 +10,7 @@ use crate::{
 on_each_version!(
     show_route_tells_what_would_happen,
     show_routes_counts_statements,
+    show_clients_counts_what_is_prepared,
     slow_statements_are_logged,
 );
 
@@ -123,6 +124,28 @@ async fn show_routes_counts_statements(major: u16) {
     };
     // All are one statement, the one that prepares it as well: its literals are left out.
     assert_eq!(found("select 's' , 1"), ("split_off".to_owned(), "31".to_owned()));
+}
+
+async fn show_clients_counts_what_is_prepared(major: u16) {
+    let pooler = pooler(major, &[]).await;
+    let (client, operator) = (client(&pooler.url()).await, operator(&pooler).await);
+    let prepared = async || {
+        let rows = rows(&operator, "SHOW CLIENTS").await;
+        let row = rows.iter().find(|row| row.get("database") == Some("app")).unwrap();
+        let number = |name| row.get(name).unwrap().parse::<usize>().unwrap();
+        (number("prepared_statements"), number("prepared_bytes"))
+    };
+    assert_eq!(prepared().await, (0, 0));
+    let one = client.prepare("SELECT 1").await.unwrap();
+    let (count, bytes) = prepared().await;
+    assert_eq!(count, 1);
+    client.batch_execute("PREPARE another AS SELECT 2").await.unwrap();
+    let (count, more) = prepared().await;
+    assert_eq!(count, 2);
+    assert_eq!(more - bytes, "another".len() + "PREPARE another AS SELECT 2".len());
+    drop(one);
+    client.batch_execute("DEALLOCATE ALL").await.unwrap();
+    assert_eq!(prepared().await, (0, 0));
 }
 
 async fn slow_statements_are_logged(major: u16) {

@@ -105,6 +105,7 @@ impl Pooler for Sample {
             node: String::new(),
             pinned: "",
             channels: 0,
+            prepared: Some((2, 300)),
         }]
     }
 

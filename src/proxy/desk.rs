@@ -175,6 +175,7 @@ impl Sight {
             node: node.unwrap_or_default(),
             pinned: row.pinned,
             channels: row.channels,
+            prepared: Some((row.prepared.statements, row.prepared.bytes)),
         }
     }
 
@@ -217,6 +218,7 @@ impl Sight {
             node: node_name(backend, server.node),
             pinned: "",
             channels: 0,
+            prepared: None,
         }
     }
 

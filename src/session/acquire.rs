@@ -297,6 +297,7 @@ impl Session {
         };
         let deadline = limit.map_or(Mono::MAX, |limit| now.plus(limit));
         self.client.set_activity(activity, now, deadline);
+        self.client.prepared.set(self.names.tally());
         if !self.input.is_empty() {
             self.pending = super::Pending::Look;
         }

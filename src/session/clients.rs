@@ -114,6 +114,8 @@ pub struct Client {
     pub(crate) pinned: Cell<&'static str>,
     /// On how many channels it listens by way of the hub.
     pub(crate) channels: Cell<usize>,
+    /// What it has named, as far as that was known when it last had no server.
+    pub(crate) prepared: Cell<Tally>,
     /// The server that the client has.
     server: Cell<Option<ServerId>>,
     waker: RefCell<Option<Waker>>,
@@ -171,6 +173,7 @@ impl Client {
             since: self.since.get(),
             pinned: self.pinned.get(),
             channels: self.channels.get(),
+            prepared: self.prepared.get(),
             server: self.server.get(),
         }
     }
@@ -195,6 +198,15 @@ impl Client {
         let worker = worker_of(self.process_id)?;
         self.backend.traffic.get(usize::from(worker.0)).map(|traffic| &traffic.presence)
     }
+}
+
+/// How much a client has prepared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many statements have a name.
+    pub statements: usize,
+    /// Bytes of their names, texts and types, as if nobody else used them.
+    pub bytes: usize,
 }
 
 /// A server connection as SHOW CLIENTS and SHOW SERVERS name it.
@@ -229,6 +241,8 @@ pub struct ClientRow {
     pub pinned: &'static str,
     /// On how many channels it listens by way of the hub.
     pub channels: usize,
+    /// Its prepared statements.
+    pub prepared: Tally,
     /// The server that it has.
     pub server: Option<ServerId>,
 }
@@ -290,6 +304,7 @@ impl Clients {
             cancel_done: RefCell::default(),
             pinned: Cell::new(""),
             channels: Cell::default(),
+            prepared: Cell::default(),
             server: Cell::default(),
             waker: RefCell::default(),
         });

@@ -59,6 +59,7 @@ impl Session {
                 size
             }
         };
+        self.client.prepared.set(self.names.tally());
         self.push_to_client(cx)?;
         Ok(Used::Bytes(used))
     }

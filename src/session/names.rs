@@ -13,6 +13,7 @@ use foldhash::fast::RandomState;
 use crate::protocol::frontend::{self, Parse};
 use crate::protocol::{FrontendTag, frame};
 use crate::server::statements::{Statement, StatementId};
+use crate::session::clients::Tally;
 
 /// Statements by a client's names for them.
 type Named = HashMap<Box<[u8]>, Arc<Statement>, RandomState>;
@@ -58,14 +59,20 @@ pub(crate) struct Names {
     /// Whether a PREPARE was sent whose name could not be read.
     has_unread: bool,
     /// Of the names, texts and types that are kept, those on their way included; without the unnamed statement.
-    bytes: usize,
+    tally: Tally,
 }
 
 impl Names {
     /// Bytes that the named statements take, as if nobody else used them.
     #[inline]
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.tally.bytes
+    }
+
+    /// How much is kept.
+    #[inline]
+    pub(crate) fn tally(&self) -> Tally {
+        self.tally
     }
 
     /// Whether there is a statement of SQL's PREPARE.
@@ -172,7 +179,7 @@ impl Names {
 
     fn enter(&mut self, name: &[u8], statement: Option<Arc<Statement>>, text: Option<u64>) {
         let name = key(name);
-        self.bytes += statement.as_ref().map_or(0, |statement| weight(name, statement));
+        self.tally.bytes += statement.as_ref().map_or(0, |statement| weight(name, statement));
         self.pending.push_back(Upcoming { what: What::One(name.into(), statement), text });
     }
 
@@ -207,9 +214,11 @@ impl Names {
             What::One(name, Some(statement)) => {
                 let length = name.len();
                 self.of_sql += usize::from(statement.is_sql());
+                self.tally.statements += 1;
                 if let Some(old) = self.named.get_or_insert_default().insert(name, statement) {
+                    self.tally.statements -= 1;
                     self.of_sql -= usize::from(old.is_sql());
-                    self.bytes -= length + old.query.len() + old.types.len();
+                    self.tally.bytes -= length + old.query.len() + old.types.len();
                 }
             }
             What::One(name, None) => {
@@ -240,7 +249,7 @@ impl Names {
 
     fn drop_pending(&mut self, upcoming: &Upcoming) {
         if let What::One(name, Some(statement)) = &upcoming.what {
-            self.bytes -= weight(name, statement);
+            self.tally.bytes -= weight(name, statement);
         }
     }
 
@@ -275,12 +284,13 @@ impl Names {
         self.named = None;
         self.unnamed = None;
         self.of_sql = 0;
+        self.tally.statements = 0;
         self.has_unread = false;
         let coming = self.pending.iter().filter_map(|upcoming| match &upcoming.what {
             What::One(name, statement) => Some(weight(name, statement.as_ref()?)),
             What::All => None,
         });
-        self.bytes = coming.sum();
+        self.tally.bytes = coming.sum();
     }
 
     /// The batch in `frames` is to be sent once more: what it has named so far is not named yet.
@@ -303,7 +313,8 @@ impl Names {
         let name = key(name);
         let removed = self.named.as_mut().and_then(|named| named.remove(name));
         self.of_sql -= usize::from(removed.as_ref().is_some_and(|statement| statement.is_sql()));
-        self.bytes -= removed.as_ref().map_or(0, |statement| weight(name, statement));
+        self.tally.statements -= usize::from(removed.is_some());
+        self.tally.bytes -= removed.as_ref().map_or(0, |statement| weight(name, statement));
         removed.is_some()
     }
 }

@@ -293,4 +293,6 @@ pub struct SocketOverview {
     pub pinned: &'static str,
     /// On how many channels the client listens by way of the hub.
     pub channels: usize,
+    /// How many statements the client has named, and the bytes that they take; `None` for a server.
+    pub prepared: Option<(usize, usize)>,
 }

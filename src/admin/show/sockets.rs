@@ -39,6 +39,7 @@ const COLUMNS: &[Column] = &[
     text("node"),
     text("pinned"),
     int("channels"),
+    int("prepared_bytes"),
 ];
 
 fn rows(kind: &str, scene: &Scene) -> Vec<Row> {
@@ -68,10 +69,11 @@ fn row(kind: &str, socket: &SocketOverview) -> Row {
         socket.process_id.into(),
         Cell::Null,
         (&socket.application_name).into(),
-        Cell::Null,
+        socket.prepared.map_or(Cell::Null, |(statements, _)| statements.into()),
         socket.process_id.into(),
         (&socket.node).into(),
         socket.pinned.into(),
         socket.channels.into(),
+        socket.prepared.map_or(Cell::Null, |(_, bytes)| bytes.into()),
     ]
 }

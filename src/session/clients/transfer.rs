@@ -42,6 +42,7 @@ impl Client {
             cancel_done: RefCell::new(self.cancel_done.take()),
             pinned: Cell::new(""),
             channels: self.channels.clone(),
+            prepared: self.prepared.clone(),
             server: Cell::default(),
             waker: self.waker.clone(),
         }
