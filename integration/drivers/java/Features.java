@@ -125,7 +125,7 @@ public class Features {
                     }
                     one(second, "SELECT 1");
                 }
-                run(second, "ALTER TABLE " + table + " ADD COLUMN more" + more + " bigint DEFAULT " + (8 + more));
+                run(first, "ALTER TABLE " + table + " ADD COLUMN more" + more + " bigint DEFAULT " + (8 + more));
             }
             // More than it keeps: it closes the oldest.
             for (int width = 0; width < 300; width++) {
