@@ -13,7 +13,9 @@ use crate::{
 on_each_version!(
     whoever_asks_gets_its_own_values_or_none,
     who_asks_outside_its_transaction_finds_its_server_and_keeps_it,
-    values_that_may_be_anothers_fail_the_transaction_that_asks_first,
+    whoever_asks_first_is_told_its_own_values,
+    what_is_asked_about_keeps_its_server_for_the_question,
+    values_that_may_be_anothers_fail_a_transaction_that_asks_late,
     what_asks_within_a_function_is_known_from_the_catalog,
 );
 
@@ -194,16 +196,105 @@ async fn gives_its_server_up(client: &Client) {
     says_nothing(client, "SELECT lastval()").await;
 }
 
-async fn values_that_may_be_anothers_fail_the_transaction_that_asks_first(major: u16) {
+async fn is_read(pooler: &Pooler) {
+    let log = async || pooler.log().contains("catalog read").then_some(());
+    crate::fixture::eventually("the catalog to be read", log).await;
+}
+
+/// As PHP's PDO asks, in a transaction or right behind the INSERT.
+async fn whoever_asks_first_is_told_its_own_values(major: u16) {
+    let cluster = shared_cluster(major).await;
+    let url = database(cluster, "CREATE TABLE t (n serial)").await;
+    for (asks, is_open) in [
+        ("SELECT LASTVAL()", true),
+        ("SELECT CURRVAL('t_n_seq')", true),
+        ("SELECT LASTVAL()", false),
+    ] {
+        let pooler = pooler(cluster, &url, "2").await;
+        is_read(&pooler).await;
+        let [ours, theirs] = [client(&pooler.url()).await, client(&pooler.url()).await];
+        for _ in 0..4 {
+            theirs.batch_execute("INSERT INTO t DEFAULT VALUES").await.unwrap();
+        }
+        if is_open {
+            ours.batch_execute("BEGIN").await.unwrap();
+        }
+        let inserted = one(&ours, "INSERT INTO t DEFAULT VALUES RETURNING n").await;
+        says(&ours, asks, inserted.parse().unwrap()).await;
+        if is_open {
+            ours.batch_execute("COMMIT").await.unwrap();
+        }
+        pooler.check();
+    }
+}
+
+/// An INSERT after which clients ask.
+const ASKED_ABOUT: &str = "INSERT INTO t (n) VALUES (DEFAULT) RETURNING n";
+
+/// Uses every server.
+async fn write_everywhere(client: &Client) {
+    for _ in 0..6 {
+        client.batch_execute("INSERT INTO t DEFAULT VALUES").await.unwrap();
+    }
+}
+
+async fn what_is_asked_about_keeps_its_server_for_the_question(major: u16) {
+    let cluster = shared_cluster(major).await;
+    let url = database(cluster, "CREATE TABLE t (n serial)").await;
+    let pooler = pooler(cluster, &url, "3").await;
+    is_read(&pooler).await;
+    let theirs = client(&pooler.url()).await;
+    let first = client(&pooler.url()).await;
+    first.batch_execute(ASKED_ABOUT).await.unwrap();
+    write_everywhere(&theirs).await;
+    says_nothing(&first, "SELECT LASTVAL()").await;
+    drop(first);
+    asks_behind_it(&pooler, &theirs, None).await;
+    asks_behind_it(&pooler, &theirs, Some(("BEGIN", "SELECT 1; COMMIT"))).await;
+    who_does_not_ask_is_free(&client(&pooler.url()).await).await;
+    pooler.check();
+}
+
+/// Checks that a client gets its own value behind a transaction, or a statement alone.
+async fn asks_behind_it(pooler: &Pooler, theirs: &Client, around: Option<(&str, &str)>) {
+    let ours = client(&pooler.url()).await;
+    if let Some((begin, _)) = around {
+        ours.batch_execute(begin).await.unwrap();
+    }
+    let inserted = one(&ours, ASKED_ABOUT).await;
+    if let Some((_, end)) = around {
+        ours.batch_execute(end).await.unwrap();
+    }
+    write_everywhere(theirs).await;
+    assert_eq!(one(&ours, "SELECT LASTVAL()").await, inserted);
+}
+
+/// Checks that the client gives its server up with the statement behind what is asked about.
+async fn who_does_not_ask_is_free(client: &Client) {
+    client.batch_execute(ASKED_ABOUT).await.unwrap();
+    let pid = "SELECT pg_backend_pid()";
+    one(client, pid).await;
+    assert_ne!(one(client, pid).await, one(client, pid).await);
+}
+
+/// Has two clients meet each other's values until nobody is believed to ask for any.
+async fn wear_out([ours, theirs]: [&Client; 2]) {
+    for round in 0..1_100 {
+        let both = if round % 2 == 0 { [ours, theirs] } else { [theirs, ours] };
+        for client in both {
+            client.batch_execute("INSERT INTO t DEFAULT VALUES").await.unwrap();
+        }
+    }
+}
+
+async fn values_that_may_be_anothers_fail_a_transaction_that_asks_late(major: u16) {
     let cluster = shared_cluster(major).await;
     let url = database(cluster, "CREATE TABLE t (n serial)").await;
     for is_simple in [true, false] {
         let pooler = pooler(cluster, &url, "2").await;
         let [ours, theirs] = [client(&pooler.url()).await, client(&pooler.url()).await];
-        crate::fixture::eventually("the catalog to be read", async || {
-            pooler.log().contains("catalog read").then_some(())
-        })
-        .await;
+        is_read(&pooler).await;
+        wear_out([&ours, &theirs]).await;
         // All servers have values of somebody.
         for _ in 0..2 {
             theirs.batch_execute("INSERT INTO t DEFAULT VALUES").await.unwrap();

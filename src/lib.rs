@@ -248,7 +248,11 @@
 //! * **Sequence state is forgotten before it could be read by another, not after it was made:** any write may call `nextval`,
 //!   and hardly anybody asks for `currval`. Where a text or the catalog (functions, defaults, views, triggers) asks for it,
 //!   a server that has served another writer is told DISCARD SEQUENCES in the packet of the next first statement; elsewhere
-//!   it costs one comparison. Only a database's first asker can meet what was left before, and its transaction is failed.
+//!   it costs one comparison. Where there are sequences the first 2,000 servers that would be told are told before anybody
+//!   has asked: who uses `lastval` at all does so by then. A later first asker can meet what was left, and its transaction
+//!   is failed.
+//! * **A client keeps its server behind a statement after which another has asked for `lastval`,** until its next one, as PHP's
+//!   PDO asks behind an INSERT that has committed, when the server may be somebody else's. Which ones, only experience tells.
 //! * **A LISTEN runs on the client's server although the hub listens:** errors, answers and transactions are then
 //!   PostgreSQL's own. The hub listens first, and is asked for a sign of life before a LISTEN or a COMMIT that listens
 //!   and after a NOTIFY of a client that listens: PostgreSQL delivers what was committed before it answers. So a client

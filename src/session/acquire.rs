@@ -208,7 +208,7 @@ impl Session {
             policy.limits.max_prepared_statements,
         );
         if meets_others {
-            forget_others(&self.worker, link);
+            forget_others(&self.worker, backend.cluster.catalog(), link);
         }
         self.held.pass_to(link, side, &self.worker);
         let is_replayable = side.is_replica()

@@ -67,6 +67,8 @@ pub struct Backend {
     pub(crate) writes: Arc<Writes>,
     /// What replicas have refused.
     pub(crate) learned: Learned,
+    /// Writes whose clients ask for `currval` or `lastval` when they are over.
+    pub(crate) asked_about: Learned,
     /// How old a server connection may get: looked at when one is opened.
     pub(crate) lifetime: Arc<Mutex<Option<Duration>>>,
     /// The channels that clients of the database listen on.
@@ -114,6 +116,7 @@ impl Backend {
             welcomes: Mutex::default(),
             writes: parts.writes,
             learned: Learned::default(),
+            asked_about: Learned::default(),
             lifetime: parts.lifetime,
             hub: parts.hub,
             successor: OnceLock::new(),

@@ -40,6 +40,12 @@ enum Stop {
     Terminate,
 }
 
+impl From<Trouble> for Stop {
+    fn from(trouble: Trouble) -> Self {
+        Self::Refused(trouble)
+    }
+}
+
 /// Whether a frame may go to the server that the session has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Admission {
@@ -223,7 +229,7 @@ impl Session {
         if link.machine.is_settled() {
             bring_up_to_date(&self.worker, link, self.parameters.wanted(), limit);
             if meets_others {
-                forget_others(&self.worker, link);
+                forget_others(&self.worker, self.client.backend.cluster.catalog(), link);
             }
         } else if link.machine.at_boundary() {
             make_room(&self.worker, link, limit);
@@ -258,6 +264,8 @@ impl Session {
             portals: &mut attached.portals,
             pins: &mut attached.pins,
             sequences: &mut self.sequences,
+            written: &mut self.written,
+            asked_about: &backend.asked_about,
             inquiry: &mut attached.inquiry,
             wrote: &mut attached.wrote,
             tables: &mut attached.tables,
@@ -267,7 +275,7 @@ impl Session {
             given: Circumstances::at(attached.side, &backend.cluster, &self.policy.routing),
             now,
         };
-        let mut position = 0;
+        let (limits, mut position) = (&self.policy.limits, 0);
         while position < bytes.len() {
             if admit(&requests, attached.side, attached.batches, bytes.get(position))
                 == Admission::Hold
@@ -291,7 +299,7 @@ impl Session {
                 requests.surveyed = Surveyed::Nothing;
             }
             if attached.side.is_replica() && !requests.pins.is_empty() {
-                return Err(Stop::Refused(Trouble::NotOnReplica));
+                return Err(Trouble::NotOnReplica.into());
             }
             match taken {
                 Taken::Bytes(count) => position += count,
@@ -305,14 +313,12 @@ impl Session {
                     return Ok(Used::Stop(position));
                 }
                 Taken::TooLong => {
-                    let limit = self.policy.limits.max_statement_inspect;
-                    return Err(Stop::Refused(Trouble::StatementTooLong(limit)));
+                    return Err(Trouble::StatementTooLong(limits.max_statement_inspect).into());
                 }
                 Taken::TooMuch => {
-                    let limit = self.policy.limits.prepared_statement_bytes;
-                    return Err(Stop::Refused(Trouble::StatementsTooMany(limit)));
+                    return Err(Trouble::StatementsTooMany(limits.prepared_statement_bytes).into());
                 }
-                Taken::NotOwn => return Err(Stop::Refused(Trouble::Ours(not_own()))),
+                Taken::NotOwn => return Err(Trouble::Ours(not_own()).into()),
                 Taken::Terminate => return Err(Stop::Terminate),
             }
         }

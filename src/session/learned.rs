@@ -1,6 +1,7 @@
-//! Reads that a replica has refused as writes: what the classifier takes for a read, and is not.
+//! What statements have turned out to be that their texts do not tell; until the catalog changes or an hour has passed.
 //!
-//! They ran again on the primary, and go there at once from then on, until the catalog changes or an hour has passed.
+//! Reads that a replica has refused as writes ran again on the primary, and go there at once from then on. Writes whose
+//! client has asked for `currval` or `lastval` when they were over keep their server for that.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ const REMEMBERED: usize = 256;
 /// For how long.
 const VALID: Duration = Duration::from_hours(1);
 
-/// The fingerprints of such reads.
+/// The fingerprints of such statements.
 #[derive(Debug, Default)]
 pub(crate) struct Learned {
     /// Whether there are any.
@@ -68,6 +69,12 @@ impl Learned {
         lesson.is_some()
     }
 
+    /// Whether this fingerprint has been learned.
+    #[inline]
+    pub(crate) fn has(&self, fingerprint: u64, edition: u64, now: Mono) -> bool {
+        self.any.load(Ordering::Relaxed) && self.knows(fingerprint, edition, now)
+    }
+
     /// The same without counting it as a use.
     pub(crate) fn knows(&self, fingerprint: u64, edition: u64, now: Mono) -> bool {
         let lessons = self.lessons.load();
@@ -114,7 +121,7 @@ mod tests {
         assert!(!learned.denies(7, 1, now));
         learned.learn(7, 1, now);
         learned.learn(0, 1, now);
-        assert!(learned.denies(7, 1, now));
+        assert!(learned.denies(7, 1, now) && learned.has(7, 1, now));
         assert!(!learned.denies(8, 1, now) && !learned.denies(0, 1, now));
         assert!(!learned.denies(7, 2, now));
         assert!(!learned.denies(7, 1, now.plus(VALID)));

@@ -24,12 +24,16 @@ impl Requests<'_> {
     pub(super) fn note(&mut self, verdict: Verdict, text: &[u8]) {
         self.link.fingerprint = verdict.fingerprint;
         let effects = verdict.effects;
+        if self.pins.contains(Pins::FORESEEN) {
+            self.forget_foreseen();
+        }
         if effects.is_empty() {
             return;
         }
         self.note_values(effects, text);
         if effects.contains(Effects::WRITES) {
             self.note_write(verdict.tables);
+            self.foresee(verdict.fingerprint);
         }
         if effects.contains(Effects::DDL) && !reuse::creates_temporary(text, effects) {
             *self.wrote = Wrote::Schema;

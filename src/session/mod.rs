@@ -124,6 +124,8 @@ pub(crate) struct Session {
     terms: Terms,
     /// What its `currval` and `lastval` come from.
     sequences: Use,
+    /// The fingerprint of what it has written last.
+    written: u64,
     /// Its place among the reads that are on the primary for want of a replica.
     place: Option<share::Place>,
     /// The fingerprint of the read that was routed last; 0 if it was no read.
@@ -317,6 +319,7 @@ impl Session {
             seen: None,
             terms,
             sequences: Use::NONE,
+            written: 0,
             place: None,
             fingerprint: 0,
             arrived: Mono::ZERO,

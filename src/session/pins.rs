@@ -27,6 +27,8 @@ bitflags! {
         const LOADED = 1 << 7;
         /// It asks for `currval` or `lastval` outside the transaction that called `nextval`.
         const SEQUENCE = 1 << 8;
+        /// It has written what clients have asked about in that way: its next statement may do so.
+        const FORESEEN = 1 << 9;
     }
 }
 
@@ -89,7 +91,7 @@ impl Pins {
 }
 
 /// Each pin with its name and with the reason of the routes that follow from it.
-const REASONS: [(Pins, &str, Reason); 9] = [
+const REASONS: [(Pins, &str, Reason); 10] = [
     (Pins::SESSION_MODE, "session_mode", Reason::PinnedSessionMode),
     (Pins::PARAMETERS, "parameters", Reason::PinnedSetting),
     (Pins::TEMPORARY, "temporary_table", Reason::PinnedTemp),
@@ -99,6 +101,7 @@ const REASONS: [(Pins, &str, Reason); 9] = [
     (Pins::PREPARED, "sql_prepare", Reason::PinnedPrepared),
     (Pins::LOADED, "load", Reason::PinnedLoad),
     (Pins::SEQUENCE, "sequence", Reason::PinnedSequence),
+    (Pins::FORESEEN, "sequence", Reason::PinnedSequence),
 ];
 
 /// Effects that leave nothing behind on a server that the session does not follow itself.

@@ -12,6 +12,7 @@ use crate::protocol::{FrameError, FrontendTag, frame};
 use crate::session::backend::Policy;
 use crate::session::hub::Hub;
 use crate::session::inquiry::Inquiry;
+use crate::session::learned::Learned;
 use crate::session::link::Link;
 use crate::session::listening::{Listening, Readiness};
 use crate::session::machine::{Owed, Request};
@@ -44,6 +45,8 @@ pub(super) struct Requests<'a> {
     pub(super) portals: &'a mut Portals,
     pub(super) pins: &'a mut Pins,
     pub(super) sequences: &'a mut Use,
+    pub(super) written: &'a mut u64,
+    pub(super) asked_about: &'a Learned,
     pub(super) inquiry: &'a mut Inquiry,
     pub(super) wrote: &'a mut Wrote,
     pub(super) tables: &'a mut Tables,

@@ -3,16 +3,17 @@
 //! They belong to the session that has called `nextval`, and a server would give them to whoever asks next. So each
 //! server knows the last [`Use`] of its sequences. Where anybody asks for such values at all
 //! ([`LiveCatalog::uses_currval`]), a server that has another client's forgets them in the packet of its next client's
-//! first statement.
+//! first statement; so it does for some time, where there are sequences, before it is known that nobody asks.
 //!
 //! Everything that may write counts as a use: a default or a trigger calls `nextval` and does not say so. Outside its
 //! transaction a client is given the server of its last use, if nobody has used that since, and keeps it from then on.
+//! What such a client had written is remembered: whoever writes that keeps its server until its next statement.
 
 use crate::clock::Mono;
 use crate::cluster::NodeId;
 use crate::config::PoolMode;
 use crate::pool::WorkerId;
-use crate::protocol::{SqlState, frontend};
+use crate::protocol::{SqlState, TransactionStatus, frontend};
 use crate::route::Reason;
 use crate::session::fitting::revived;
 use crate::session::link::Link;
@@ -25,9 +26,7 @@ use crate::session::succession::Side;
 use crate::session::survey::Batch;
 use crate::session::worker::Worker;
 use crate::session::{Session, Wrote};
-#[cfg(doc)]
-use crate::sql::LiveCatalog;
-use crate::sql::{Effects, Verdict};
+use crate::sql::{Effects, LiveCatalog, Verdict};
 
 /// A use of sequences that the values of a server, or of a session, come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,8 +47,12 @@ impl Use {
 /// `currval(regclass)` and `lastval()` in `pg_proc`.
 const FUNCTIONS: [[u8; 4]; 2] = [1575_u32.to_be_bytes(), 2559_u32.to_be_bytes()];
 
+/// What applications ask does not depend on the catalog.
+const ANY_EDITION: u64 = 0;
+
 /// Has a server forget its values.
-pub(super) fn forget_others(worker: &Worker, link: &mut Link) {
+pub(super) fn forget_others(worker: &Worker, catalog: &LiveCatalog, link: &mut Link) {
+    catalog.note_forgotten();
     let mut queue = worker.recycler.borrow_mut();
     frontend::query(link.to_server.queue(&mut queue), b"DISCARD SEQUENCES");
     link.machine.sent(Owed::swallow(Request::Query));
@@ -93,6 +96,7 @@ impl Session {
             return false;
         }
         self.client.backend.cluster.catalog().note_currval();
+        self.learn_to_foresee(now);
         let own = self.sequences;
         let found = match self.client.backend.pool(node) {
             Some(pool) if own != Use::NONE => pool.checkout_idle(|link| link.sequences == own, now),
@@ -104,6 +108,15 @@ impl Session {
         };
         self.attach(lease, (node, side), reason, (now, now));
         true
+    }
+
+    /// The session asks for values when what it has written is over. Whoever writes that from now on is expected to do the
+    /// same.
+    fn learn_to_foresee(&self, now: Mono) {
+        let asked_about = &self.client.backend.asked_about;
+        if !asked_about.has(self.written, ANY_EDITION, now) {
+            asked_about.learn(self.written, ANY_EDITION, now);
+        }
     }
 }
 
@@ -134,6 +147,23 @@ impl Requests<'_> {
         } else {
             self.link.sequences = Use::SEVERAL;
             *self.sequences = Use::NONE;
+        }
+    }
+
+    /// Notes a write. One that clients ask about when it is over keeps its server for the next statement.
+    #[inline]
+    pub(super) fn foresee(&mut self, fingerprint: u64) {
+        *self.written = fingerprint;
+        if self.asked_about.has(fingerprint, ANY_EDITION, self.now) && self.given.side.is_primary()
+        {
+            *self.pins |= Pins::FORESEEN;
+        }
+    }
+
+    /// The next statement is here: if it does not ask, none is expected to.
+    pub(super) fn forget_foreseen(&mut self) {
+        if self.link.machine.status() == TransactionStatus::Idle {
+            *self.pins -= Pins::FORESEEN;
         }
     }
 

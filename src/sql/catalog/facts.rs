@@ -89,7 +89,7 @@ impl Facts {
             operators: Vec::new(),
             words: Vec::new(),
             rules: Rules::new(trees),
-            currval: Currval::Unused,
+            currval: Currval::Void,
             parameters: Vec::new(),
         }
     }
@@ -250,6 +250,9 @@ impl Facts {
     fn relation(&mut self, columns: &mut Columns<'_>) -> Result<(), BadRow> {
         let (oid, schema, name) = (columns.oid()?, columns.text()?, columns.text()?);
         let (kind, persistence) = (columns.text()?, columns.text()?);
+        if kind == "S" && self.currval == Currval::Void {
+            self.currval = Currval::Unused;
+        }
         let named = Named::new(schema, name);
         let why = if self.overrides.is_primary(Some(schema), name) {
             Some(Why::Configured)

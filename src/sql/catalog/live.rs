@@ -1,12 +1,13 @@
 //! The catalog of a database as it is at present.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
 use bitflags::bitflags;
 
 use super::Catalog;
+use super::snapshot::Currval;
 
 /// The current [`Catalog`] of one database, for all who classify its texts.
 ///
@@ -19,8 +20,14 @@ pub struct LiveCatalog {
     edition: AtomicU64,
     /// [`Readers`].
     readers: AtomicU8,
+    /// How often servers may still forget their values on trial.
+    trial: AtomicU32,
     current: ArcSwap<Catalog>,
 }
+
+/// How often a server forgets values of sequences although nobody has ever asked for any. An application that does ask
+/// does so as soon as it has written, and is not to be the first; of one that does not, this is all that it costs.
+const TRIAL: u32 = 2_000;
 
 bitflags! {
     /// Who may ask a session for its `currval` or `lastval`.
@@ -30,12 +37,18 @@ bitflags! {
         const CATALOG = 1;
         /// A client: one has done so.
         const CLIENTS = 1 << 1;
+        /// A client, for all that is known so far: there are sequences.
+        const TRIAL = 1 << 2;
     }
 }
 
 impl Readers {
     fn of(catalog: &Catalog) -> Self {
-        if catalog.may_use_currval() { Self::CATALOG } else { Self::empty() }
+        match catalog.currval() {
+            Currval::Void => Self::empty(),
+            Currval::Unused => Self::TRIAL,
+            Currval::Used => Self::CATALOG | Self::TRIAL,
+        }
     }
 }
 
@@ -47,6 +60,7 @@ impl LiveCatalog {
             origin: random,
             edition: AtomicU64::new(random),
             readers: AtomicU8::new(Readers::of(&catalog).bits()),
+            trial: AtomicU32::new(TRIAL),
             current: ArcSwap::from_pointee(catalog),
         }
     }
@@ -76,6 +90,18 @@ impl LiveCatalog {
         }
     }
 
+    /// A server has been told to forget its values.
+    pub fn note_forgotten(&self) {
+        if self.readers.load(Ordering::Relaxed) != Readers::TRIAL.bits() {
+            return;
+        }
+        let left = |trial: u32| trial.checked_sub(1);
+        let before = self.trial.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
+        if before.is_err() {
+            self.readers.fetch_and(!Readers::TRIAL.bits(), Ordering::Relaxed);
+        }
+    }
+
     /// The catalog of this edition or of a later one.
     pub fn load(&self) -> Guard<Arc<Catalog>> {
         self.current.load()
@@ -83,10 +109,12 @@ impl LiveCatalog {
 
     /// Puts another catalog in the place of the current one.
     pub fn publish(&self, catalog: Catalog) {
-        match Readers::of(&catalog).bits() {
-            0 => self.readers.fetch_and(!Readers::CATALOG.bits(), Ordering::Relaxed),
-            bits => self.readers.fetch_or(bits, Ordering::Relaxed),
-        };
+        let mut readers = Readers::of(&catalog);
+        if self.trial.load(Ordering::Relaxed) == 0 {
+            readers -= Readers::TRIAL;
+        }
+        self.readers.fetch_or(readers.bits(), Ordering::Relaxed);
+        self.readers.fetch_and((readers | Readers::CLIENTS).bits(), Ordering::Relaxed);
         self.current.store(Arc::new(catalog));
         // After the catalog: no verdict of an old one is remembered under the new edition.
         self.edition.fetch_add(1, Ordering::Release);
@@ -97,5 +125,39 @@ impl LiveCatalog {
 impl Default for LiveCatalog {
     fn default() -> Self {
         Self::new(Catalog::builtin(), 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::{Facts, Overrides, Trees};
+
+    /// A database with one relation of this kind.
+    fn catalog(kind: &str) -> Catalog {
+        let mut facts = Facts::new(Overrides::default(), Trees::default());
+        let row = ["relation", "20000", "public", "s", kind, "p"].map(Some);
+        facts.add(&row).unwrap();
+        Catalog::of(Arc::new(facts.settle().0), Arc::default())
+    }
+
+    #[test]
+    fn values_are_kept_apart_until_it_is_seen_that_nobody_asks() {
+        let live = LiveCatalog::new(Catalog::awaited(Arc::default()), 1);
+        assert!(live.uses_currval());
+        live.publish(catalog("r"));
+        assert!(!live.uses_currval(), "there is no sequence");
+        live.publish(catalog("S"));
+        for _ in 0..=TRIAL {
+            assert!(live.uses_currval());
+            live.note_forgotten();
+        }
+        assert!(!live.uses_currval());
+        live.publish(catalog("S"));
+        assert!(!live.uses_currval(), "it has been tried");
+        live.note_currval();
+        live.publish(catalog("S"));
+        live.note_forgotten();
+        assert!(live.uses_currval());
     }
 }

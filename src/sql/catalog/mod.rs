@@ -74,12 +74,12 @@ impl Catalog {
         }
     }
 
-    /// Whether something in the database may ask a session for its `currval` or `lastval`.
-    fn may_use_currval(&self) -> bool {
+    /// Who may ask a session for its `currval` or `lastval`.
+    fn currval(&self) -> Currval {
         match &self.objects {
-            Objects::Assumed => false,
-            Objects::Awaited => true,
-            Objects::Known(snapshot) => snapshot.currval == Currval::Used,
+            Objects::Assumed => Currval::Void,
+            Objects::Awaited => Currval::Used,
+            Objects::Known(snapshot) => snapshot.currval,
         }
     }
 

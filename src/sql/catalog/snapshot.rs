@@ -20,13 +20,15 @@ pub struct Snapshot {
     pub(super) census: Census,
 }
 
-/// Whether anything in a database asks its session for `currval` or `lastval`.
+/// Who in a database may ask its session for `currval` or `lastval`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Currval {
-    /// Nothing does.
+    /// Nobody: there are no sequences.
     #[default]
+    Void,
+    /// Clients, if anybody.
     Unused,
-    /// Something does, or may do so.
+    /// Something in it does, or may do so.
     Used,
 }
 
