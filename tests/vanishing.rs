@@ -207,7 +207,7 @@ async fn a_cancel_request_that_came_too_early_is_repeated(delivery: Delivery) {
 async fn an_idle_server_that_vanishes_is_replaced_unnoticed(delivery: Delivery) {
     let mut stage = one_server(delivery).await;
     let (mut client, server) = stage.pair().await;
-    drop(server);
+    server.vanish().await;
     stage.settle(&mut client).await;
     client.send([query("select 1")]).await;
     let mut fresh = stage.primary.accept().await;
@@ -219,7 +219,7 @@ async fn a_farewell_to_an_idle_server_is_not_shown_to_the_next_client(delivery: 
     let mut stage = one_server(delivery).await;
     let (mut client, mut server) = stage.pair().await;
     server.reply([fatal("57P01")]).await;
-    drop(server);
+    server.vanish().await;
     stage.settle(&mut client).await;
     client.send([query("select 1")]).await;
     let mut fresh = stage.primary.accept().await;
@@ -276,7 +276,7 @@ async fn a_farewell_behind_an_answer_is_nobodys(delivery: Delivery) {
     client.send([query("select 1")]).await;
     server.expect([query("select 1")]).await;
     server.reply_last([&one_row("1")[..], &[fatal("57P01")]].concat()).await;
-    drop(server);
+    server.vanish().await;
     client.expect(one_row("1")).await;
     stage.settle(&mut client).await;
     client.send([query("select 2")]).await;

@@ -141,6 +141,14 @@ impl Server {
         }
     }
 
+    /// Closes the connection. All that was sent, and its end, have arrived when this returns: TCP may hold back what
+    /// has been written.
+    pub(crate) async fn vanish(self) {
+        let stream = self.wire.stream.into_std().unwrap();
+        socket2::SockRef::from(&stream).set_linger(Some(PATIENCE)).unwrap();
+        tokio::task::spawn_blocking(move || drop(stream)).await.unwrap();
+    }
+
     /// The next frame, whatever it is.
     pub(crate) async fn next(&mut self) -> Frame {
         self.wire.next().await.expect("the pooler has closed the connection")

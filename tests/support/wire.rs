@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::frames::{Frame, bytes};
 
 /// How long a test waits for what must come. Only a failing test ever waits that long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// In what pieces bytes travel.
 #[derive(Clone, Debug)]
