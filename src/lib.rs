@@ -126,27 +126,40 @@
 //!
 //! | what | where |
 //! |---|---|
+//! | **what a statement is** | |
 //! | which statements may run on a replica | `sql::query`, `sql::functions`; their corpus in `src/sql/testdata` |
-//! | what names in a database stand for | `sql::catalog`; when it is read again: [`cluster::catalog`] |
+//! | what a name in a statement stands for | `sql::catalog`; when it is read again: [`cluster::catalog`] |
+//! | which texts need not be classified anew | `sql::exact`, `sql::stencil`, `sql::canonical` |
+//! | which texts are parsed once and only bound from then on | `sql::reuse`, `session::preparing` |
+//! | **where it runs** | |
 //! | when a replica counts as fresh, or as usable | [`cluster::freshness`], [`cluster::health`] |
-//! | which node is the primary | `cluster::election`; what a change does to sessions: `session::succession` |
-//! | which replica a read gets | `route::balance` |
+//! | which node is the primary, and what a change does to sessions | `cluster::election`; `cluster::leadership`, `proxy::herald`, `session::succession` |
+//! | what runs on the primary, and which replica gets a read | `route::decide`, `route::balance`; the facts: `session::routing` |
+//! | what a read must see | `session::terms`, `session::writes`; what replicas have refused: `session::learned` |
+//! | how much of the primary reads may take up | `session::share` |
 //! | where a transaction runs whose BEGIN can wait | `session::held` |
-//! | what a read must see | `session::terms`; its parameters: `session::ours` |
-//! | whether a copy of a statement has the columns that its client knows | `session::columns`, [`server::shape`] |
-//! | what PREPARE, EXECUTE and DEALLOCATE of SQL do | `sql::prepared`, `session::naming`; what a server has of it: [`server::given`] |
-//! | what keeps a client on its server, and until when | `session::pins`, `session::inquiry` |
-//! | what RESET and DISCARD ALL go back to | `session::resets` |
+//! | what is run again elsewhere when it fails | `session::blame`, `session::outcome` |
+//! | who gets which server, and how many there are | [`pool`] |
+//! | **what follows its client** | |
+//! | parameters; what RESET and DISCARD ALL go back to | `session::parameters`, [`server::settings`]; `session::resets` |
 //! | what `set_config` changes, also with bound values | `sql::settings` (`config`), `session::bound` |
 //! | which spellings of a value are the same | `sql::settings::canonical` |
+//! | parameters of ours, `SET pglagoon.*` | `session::ours`; what they ask for: `session::terms` |
+//! | prepared statements | `session::names`, `session::preparing`, [`server::statements`] |
+//! | what PREPARE, EXECUTE and DEALLOCATE of SQL do | `sql::prepared`, `session::naming`; what a server has of it: [`server::given`] |
+//! | whether a copy of a statement has the columns that its client knows | `session::columns`, [`server::shape`] |
+//! | who hears a NOTIFY | [`session::hub`], `session::channels` |
 //! | whose `currval` a server has | `session::sequences` |
-//! | who hears a NOTIFY | `session::hub`, `session::channels` |
-//! | what a name in a statement stands for | `sql::catalog`, read by `cluster::catalog` |
-//! | what SHOW ROUTE says | `session::forecast`, `sql::anatomy` |
-//! | what a session is asked by SET pglagoon.* | `session::ours`, `session::terms` |
+//! | what keeps a client on its server, and until when | `session::pins`, `session::inquiry` |
+//! | how a server is made clean, and what a cancel may hit | `session::cleaning`; `session::cancel`, [`server::cancel`] |
+//! | **what is told of it** | |
 //! | what a client is told when something fails | `session::respond` |
+//! | what SHOW ROUTE says; which statements SHOW ROUTES names | `session::forecast`, `sql::anatomy`; `telemetry::frequent` |
+//! | a column of SHOW, a metric | [`admin`]; [`telemetry`]; what both are made of: `proxy::overview` |
 //! | a key of the configuration | `config::model`: struct, default, file, documentation and SHOW CONFIG follow from it |
-//! | a column of SHOW | [`admin`] |
+//! | **what all of it runs on** | |
+//! | how sockets wake sessions | [`reactor`] |
+//! | what a reload changes | `proxy::reload` |
 //!
 //! # Decisions
 //!

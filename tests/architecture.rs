@@ -23,7 +23,6 @@ const EXCEPTIONS: &[(&str, &str)] = &[("*", "clock"), ("demo", "proxy")];
 const HOMES: &[(&str, &[&str])] = &[
     ("axum", &["http"]),
     ("clap", &["cli", "main"]),
-    ("deadpool_postgres", &["cluster"]),
     ("metrics", &["telemetry"]),
     ("metrics_exporter_prometheus", &["telemetry"]),
     ("mio", &["reactor"]),

@@ -146,7 +146,7 @@ impl Socket {
 
 /// Reads by `read`, which is not called before there may be something; else the task that runs waits for that.
 #[inline]
-pub(super) fn try_read(
+fn try_read(
     source: &Source<Plain>,
     read: impl FnOnce(&Plain) -> io::Result<usize>,
 ) -> Poll<io::Result<usize>> {
