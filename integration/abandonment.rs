@@ -10,14 +10,14 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::Client;
 
 use crate::{
     differential::frames::{
         Frame, V3_0, bind, bytes, cancel_request, copy_data, copy_done, execute, flush, parse,
         query, run_unnamed, ssl_request, startup, sync,
     },
-    fixture::{client, eventually, on_each_version, one, own_cluster},
+    fixture::{client, eventually, on_each_version, one, own_cluster, rows},
     pooler::Pooler,
 };
 
@@ -262,17 +262,12 @@ async fn nothing_is_left(cluster: &Cluster, pooler: &Pooler) {
         none.then_some(())
     })
     .await;
-    let url = pooler.url();
-    let operator = client(&format!("{}/pglagoon", url.rsplit_once('/').unwrap().0)).await;
+    let operator = pooler.operator().await;
     eventually("counters to return to zero", async || {
-        let pools = operator.simple_query("SHOW POOLS").await.unwrap();
-        let is_at_rest = pools.iter().all(|message| match message {
-            SimpleQueryMessage::Row(row) => {
-                ["cl_waiting", "sv_active", "sv_being_canceled", "sv_login"]
-                    .iter()
-                    .all(|column| row.get(*column) == Some("0"))
-            }
-            _ => true,
+        let is_at_rest = rows(&operator, "SHOW POOLS").await.iter().all(|row| {
+            ["cl_waiting", "sv_active", "sv_being_canceled", "sv_login"]
+                .iter()
+                .all(|column| row.get(*column) == Some("0"))
         });
         is_at_rest.then_some(())
     })

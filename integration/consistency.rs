@@ -6,12 +6,13 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use pglagoon::demo::{Cluster, Shutdown};
+use pglagoon::demo::Cluster;
 use tokio_postgres::Client;
 
 use crate::{
     fixture::{at_each_door, client, eventually, on_each_version, own_cluster, unique},
     pooler::Pooler,
+    trouble::trouble,
 };
 
 at_each_door!(every_write_is_read_back);
@@ -55,7 +56,7 @@ async fn writes_are_read_back_while_replicas_are_in_trouble(major: u16) {
         }
     }));
     tokio::select! {
-        () = trouble(&cluster) => {}
+        () = trouble(&cluster, &pairs.made) => {}
         _ = clients => unreachable!(),
     }
     assert!(pairs.made.load(Ordering::Relaxed) > 100);
@@ -103,30 +104,6 @@ async fn many_pairs(cluster: &Cluster) -> String {
     assert_eq!(pairs.made.load(Ordering::Relaxed), 25_000);
     pooler.check();
     pairs.table
-}
-
-/// Does to the replicas what happens to replicas, to at most one at a time.
-async fn trouble(cluster: &Cluster) {
-    let awhile = || tokio::time::sleep(Duration::from_millis(300));
-    for replica in cluster.replicas() {
-        replica.alter("recovery_min_apply_delay", "'300ms'").await.unwrap();
-        awhile().await;
-        replica.alter("recovery_min_apply_delay", "0").await.unwrap();
-        replica.execute("SELECT pg_wal_replay_pause()").await.unwrap();
-        awhile().await;
-        replica.execute("SELECT pg_wal_replay_resume()").await.unwrap();
-        replica.pause().unwrap();
-        awhile().await;
-        replica.resume().unwrap();
-        replica.restart().await.unwrap();
-        awhile().await;
-        replica.stop(Shutdown::Immediate).await.unwrap();
-        awhile().await;
-        replica.start().await.unwrap();
-        replica.kill().await.unwrap();
-        replica.start().await.unwrap();
-        cluster.wait_streaming(2).await.unwrap();
-    }
 }
 
 /// Writes, each read back at once by the same client.

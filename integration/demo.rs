@@ -18,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::fixture::client;
+use crate::fixture::{client, eventually};
 
 /// Sends every connection to the primary as it is.
 struct Relay {
@@ -86,13 +86,11 @@ impl Screen {
 
     /// Waits for a line that starts so, and returns its rest.
     async fn line(&self, start: &str) -> String {
-        loop {
-            if let Some(rest) = self.text().lines().find_map(|line| line.trim().strip_prefix(start))
-            {
-                return rest.to_owned();
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        eventually(start, async || {
+            let text = self.text();
+            text.lines().find_map(|line| line.trim().strip_prefix(start)).map(str::to_owned)
+        })
+        .await
     }
 }
 

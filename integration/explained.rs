@@ -1,9 +1,9 @@
 //! Operators can see where statements run, and why.
 
-use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres::Client;
 
 use crate::{
-    fixture::{client, eventually, on_each_version, shared_cluster, unique},
+    fixture::{client, eventually, on_each_version, rows, shared_cluster, unique},
     pooler::Pooler,
 };
 
@@ -20,22 +20,6 @@ async fn pooler(major: u16, keys: &[(&str, &str)]) -> Pooler {
     Pooler::start(shared_cluster(major).await, &all).await
 }
 
-async fn operator(pooler: &Pooler) -> Client {
-    let url = pooler.url();
-    let (server, _) = url.rsplit_once('/').unwrap();
-    client(&format!("{server}/pglagoon")).await
-}
-
-/// The rows of a command of the admin database.
-async fn rows(operator: &Client, command: &str) -> Vec<SimpleQueryRow> {
-    let messages = operator.simple_query(command).await.unwrap();
-    let row = |message| match message {
-        SimpleQueryMessage::Row(row) => Some(row),
-        _ => None,
-    };
-    messages.into_iter().filter_map(row).collect()
-}
-
 /// What SHOW ROUTE says of a statement about one item: value and reason.
 async fn told(operator: &Client, statement: &str, item: &str) -> Option<(String, String)> {
     let rows = rows(operator, &format!("SHOW ROUTE FOR app: {statement}")).await;
@@ -45,7 +29,7 @@ async fn told(operator: &Client, statement: &str, item: &str) -> Option<(String,
 
 async fn show_route_tells_what_would_happen(major: u16) {
     let pooler = pooler(major, &[]).await;
-    let (client, operator) = (client(&pooler.url()).await, operator(&pooler).await);
+    let (client, operator) = (client(&pooler.url()).await, pooler.operator().await);
     let (table, function) = (unique("told"), unique("writes"));
     let sql = format!(
         "CREATE UNLOGGED TABLE {table} (n int); CREATE FUNCTION {function}() RETURNS bigint \
@@ -108,7 +92,7 @@ async fn wrong_questions_are_refused(operator: &Client) {
 
 async fn show_routes_counts_statements(major: u16) {
     let pooler = pooler(major, &[("routing.read_write_split", "false")]).await;
-    let (client, operator) = (client(&pooler.url()).await, operator(&pooler).await);
+    let (client, operator) = (client(&pooler.url()).await, pooler.operator().await);
     for n in 0..20 {
         client.batch_execute(&format!("SELECT 'simple', {n}")).await.unwrap();
     }
@@ -128,7 +112,7 @@ async fn show_routes_counts_statements(major: u16) {
 
 async fn show_clients_counts_what_is_prepared(major: u16) {
     let pooler = pooler(major, &[]).await;
-    let (client, operator) = (client(&pooler.url()).await, operator(&pooler).await);
+    let (client, operator) = (client(&pooler.url()).await, pooler.operator().await);
     let prepared = async || {
         let rows = rows(&operator, "SHOW CLIENTS").await;
         let row = rows.iter().find(|row| row.get("database") == Some("app")).unwrap();

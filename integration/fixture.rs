@@ -7,9 +7,10 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use pglagoon::demo::{Cluster, ClusterBuilder, Installation, Search};
 use tokio::sync::OnceCell;
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
 /// The versions that every test runs against: the oldest that Debian ships and the newest.
 pub(crate) const VERSIONS: [u16; 2] = [15, 18];
@@ -78,15 +79,10 @@ pub(crate) async fn client(url: &str) -> Client {
 
 /// The first column of the first row, as text.
 pub(crate) async fn one(client: &Client, sql: &str) -> String {
-    let messages = client.simple_query(sql).await.unwrap();
-    let row = messages.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some(row),
-        _ => None,
-    });
-    row.unwrap().get(0).unwrap_or("NULL").to_owned()
+    rows(client, sql).await[0].get(0).unwrap_or("NULL").to_owned()
 }
 
-/// Asks until there is an answer. What is waited for comes within a minute, or the test fails.
+/// Asks until there is an answer, a hundred times a second. What is waited for comes within a minute, or the test fails.
 pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let answer = async {
         loop {
@@ -98,6 +94,31 @@ pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Opti
     };
     let answer = tokio::time::timeout(Duration::from_mins(1), answer).await;
     answer.unwrap_or_else(|_| panic!("waited for {what} in vain"))
+}
+
+/// Waits until as many servers of the cluster run this statement.
+pub(crate) async fn await_running(cluster: &Cluster, sql: &str, wanted: i64) {
+    let active = "SELECT count(*) FROM pg_stat_activity WHERE query = $1 AND state = 'active'";
+    let nodes = cluster.nodes().iter();
+    let watchers = join_all(nodes.map(async |node| client(&node.superuser_url()).await)).await;
+    eventually("a statement to begin or end", async || {
+        let mut count = 0;
+        for watcher in &watchers {
+            count += watcher.query_one(active, &[&sql]).await.unwrap().get::<_, i64>(0);
+        }
+        (count == wanted).then_some(())
+    })
+    .await;
+}
+
+/// All rows that a statement, or a command of the admin database, returns.
+pub(crate) async fn rows(operator: &Client, command: &str) -> Vec<SimpleQueryRow> {
+    let messages = operator.simple_query(command).await.unwrap();
+    let row = |message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    };
+    messages.into_iter().filter_map(row).collect()
 }
 
 /// A name that no other test of this run uses, for a table in the shared cluster.

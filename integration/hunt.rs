@@ -10,12 +10,13 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use pglagoon::demo::{Cluster, Shutdown};
+use pglagoon::demo::Shutdown;
 use tokio_postgres::{Client, Error};
 
 use crate::{
     fixture::{client, eventually, on_each_version, own_cluster, unique},
     pooler::Pooler,
+    trouble::trouble,
 };
 
 on_each_version!(
@@ -221,30 +222,12 @@ async fn no_read_is_stale_at_any_level_while_replicas_are_in_trouble(major: u16)
         }
     }));
     tokio::select! {
-        () = trouble(&cluster) => {}
+        () = trouble(&cluster, &made) => {}
         _ = couples => unreachable!(),
     }
     assert!(made.load(Ordering::Relaxed) > 100);
     here.check();
     there.check();
-}
-
-/// What happens to replicas, to one at a time, which is then behind the other.
-async fn trouble(cluster: &Cluster) {
-    let awhile = || tokio::time::sleep(Duration::from_millis(300));
-    for replica in cluster.replicas() {
-        replica.alter("recovery_min_apply_delay", "'300ms'").await.unwrap();
-        awhile().await;
-        replica.alter("recovery_min_apply_delay", "0").await.unwrap();
-        replica.execute("SELECT pg_wal_replay_pause()").await.unwrap();
-        awhile().await;
-        replica.execute("SELECT pg_wal_replay_resume()").await.unwrap();
-        replica.restart().await.unwrap();
-        awhile().await;
-        replica.stop(Shutdown::Immediate).await.unwrap();
-        replica.start().await.unwrap();
-        cluster.wait_streaming(2).await.unwrap();
-    }
 }
 
 /// Twice another node is promoted, when the one before has sent all that it had.

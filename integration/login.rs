@@ -14,7 +14,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use crate::fixture::{installation, on_each_version};
+use crate::fixture::{await_running, installation, on_each_version};
 
 on_each_version!(
     every_method_lets_us_in_over_every_transport,
@@ -173,23 +173,13 @@ async fn a_running_statement_is_cancelled_with_short_and_long_keys(major: u16) {
         let spoken = if major >= 18 { version } else { Version::V3_0 };
         assert_eq!(login.version, spoken);
         let mut query = Vec::new();
-        frontend::query(&mut query, b"SELECT pg_sleep(60)");
+        let sql = "SELECT pg_sleep(600)";
+        frontend::query(&mut query, sql.as_bytes());
         login.stream.write_all(&query).await.unwrap();
-        let canceler = login.canceler.as_ref().unwrap();
-        let cancelling = async {
-            // Until the server has begun there is nothing to hit, so that one may not be enough.
-            loop {
-                canceler.cancel(Duration::from_secs(5)).await.unwrap();
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        };
-        let answer = async {
-            tokio::select! {
-                answer = answer(&mut login.stream) => answer,
-                () = cancelling => unreachable!(),
-            }
-        };
-        let answer = timeout(Duration::from_secs(30), answer).await.unwrap();
+        await_running(&cluster, sql, 1).await;
+        let limit = Duration::from_mins(1);
+        login.canceler.as_ref().unwrap().cancel(limit).await.unwrap();
+        let answer = timeout(limit, answer(&mut login.stream)).await.unwrap();
         assert!(answer.contains("57014"), "{version:?} {mode:?}: {answer}");
     }
 }

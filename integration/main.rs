@@ -43,5 +43,6 @@ mod stop;
 mod streams;
 mod suite;
 mod torture;
+mod trouble;
 mod until_write;
 mod vanished;

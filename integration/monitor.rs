@@ -21,9 +21,9 @@ use pglagoon::{
     protocol::Version,
     server::{self, Endpoint, Target},
 };
-use tokio::{task::JoinSet, time::timeout};
+use tokio::task::JoinSet;
 
-use crate::fixture::{client, on_each_version, own_cluster};
+use crate::fixture::{client, eventually, on_each_version, own_cluster};
 
 on_each_version!(
     freshness_is_never_overstated,
@@ -85,14 +85,10 @@ impl Watched {
 
     /// Waits until a node is in a state.
     async fn until(&self, node: usize, state: &str) {
-        let reached = async {
-            while self.seen.report()[node].state.as_str() != state {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let limit = Duration::from_secs(30);
-        let in_time = timeout(limit, reached).await;
-        assert!(in_time.is_ok(), "{node} is not {state}: {:#?}", self.seen.report()[node]);
+        eventually(&format!("node {node} to be {state}"), async || {
+            (self.seen.report()[node].state.as_str() == state).then_some(())
+        })
+        .await;
     }
 }
 
@@ -122,21 +118,28 @@ async fn freshness_is_never_overstated(major: u16) {
             written.0.lock().unwrap().push(now);
         }
     };
+    let proven = [AtomicUsize::new(0), AtomicUsize::new(0)];
+    let more = async |number: usize| {
+        let proofs = || proven[number].load(Ordering::Relaxed);
+        let before = proofs();
+        eventually("reads that prove something", async || (proofs() > before + 100).then_some(()))
+            .await;
+    };
     let disturber = async {
         let [one, two] = [watched.real.replica(0).unwrap(), watched.real.replica(1).unwrap()];
         for delay in ["300ms", "0"] {
+            more(1).await;
             one.alter("recovery_min_apply_delay", &format!("'{delay}'")).await.unwrap();
             two.execute("SELECT pg_wal_replay_pause()").await.unwrap();
-            tokio::time::sleep(Duration::from_millis(700)).await;
+            more(0).await;
             two.execute("SELECT pg_wal_replay_resume()").await.unwrap();
             two.pause().unwrap();
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            more(0).await;
             two.resume().unwrap();
             two.restart().await.unwrap();
             watched.until(2, "up").await;
         }
     };
-    let proven = [AtomicUsize::new(0), AtomicUsize::new(0)];
     let reader = |number: usize| read(&watched, number, &written, &proven[number]);
     tokio::select! {
         () = disturber => {}
@@ -157,13 +160,13 @@ async fn read(watched: &Watched, number: usize, written: &Written, proven: &Atom
         watched.seen.note_read(watched.clock.now());
         let fresh_as_of = watched.seen.node(id).unwrap().fresh_as_of();
         let expected = written.before(fresh_as_of);
-        match count(&mut connection, node).await {
-            Some(found) => {
-                assert!(found >= expected, "{} shows {found} of {expected}", node.name());
-                proven.fetch_add(usize::from(expected > 0), Ordering::Relaxed);
-            }
+        if let Some(found) = count(&mut connection, node).await {
+            assert!(found >= expected, "{} shows {found} of {expected}", node.name());
+            proven.fetch_add(usize::from(expected > 0), Ordering::Relaxed);
+        } else {
             // It restarts.
-            None => tokio::time::sleep(Duration::from_millis(10)).await,
+            let connect = async || node.client().await.ok();
+            connection = Some(eventually("the replica to be back", connect).await);
         }
     }
 }

@@ -12,8 +12,9 @@ use std::{
 use parking_lot::Mutex;
 use pglagoon::demo::{Cluster, Node};
 use tokio::sync::OnceCell;
+use tokio_postgres::Client;
 
-use crate::fixture::{VERSIONS, eventually, index, shared_cluster};
+use crate::fixture::{VERSIONS, client, eventually, index, shared_cluster};
 
 /// Runs a program that is killed once our end of its standard input closes, however this process ends.
 const TIED: &str = r#"
@@ -88,6 +89,12 @@ impl Pooler {
     /// The address of the database `app` for the user `app`, by way of the pooler.
     pub(crate) fn url(&self) -> String {
         self.url.clone()
+    }
+
+    /// A connection to the admin database; `admin.admin_users` must have `app`.
+    pub(crate) async fn operator(&self) -> Client {
+        let (server, _) = self.url.rsplit_once('/').unwrap();
+        client(&format!("{server}/pglagoon")).await
     }
 
     /// Where clients connect.

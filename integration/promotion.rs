@@ -1,16 +1,13 @@
 //! A replica is promoted: clients between two transactions notice nothing, and nothing is written to the old primary.
 
-use std::{
-    sync::atomic::{AtomicBool, AtomicI64, Ordering},
-    time::Duration,
-};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use futures_util::future::join_all;
 use pglagoon::demo::{Cluster, Node, Shutdown};
 use tokio::sync::RwLock;
 
 use crate::{
-    fixture::{client, eventually, on_each_version, one, own_cluster},
+    fixture::{self, client, eventually, on_each_version, one, own_cluster},
     pooler::Pooler,
 };
 
@@ -22,7 +19,7 @@ on_each_version!(
     a_restart_of_the_primary_is_not_noticed_between_transactions,
 );
 
-const WRITERS: i32 = 6;
+const WRITERS: usize = 6;
 
 /// A cluster and clients of a pooler in front of it, which write and read what they have written.
 struct Scene {
@@ -43,20 +40,25 @@ impl Scene {
         // Without it no replica's timeline is known before its next restartpoint.
         cluster.primary().execute("GRANT pg_read_all_stats TO app").await.unwrap();
         cluster.wait_caught_up().await.unwrap();
-        let keys = [("routing.return_delay", "\"100ms\""), ("routing.poll_timeout", "\"1s\"")];
+        let keys = [
+            ("routing.return_delay", "\"100ms\""),
+            ("routing.poll_timeout", "\"1s\""),
+            ("admin.admin_users", "[\"app\"]"),
+        ];
         let pooler = Pooler::start(&cluster, &keys).await;
         let (gate, stop, done) = (RwLock::default(), AtomicBool::default(), AtomicI64::default());
         Self { pooler, cluster, gate, stop, done }
     }
 
     /// Writes and reads for ever; nothing of it may fail. Prepared statements and what was set must last.
-    async fn write(&self, writer: i32) -> i64 {
+    async fn write(&self, writer: usize) -> i64 {
         let client = client(&self.pooler.url()).await;
         client.batch_execute("SET statement_timeout = '12345s'").await.unwrap();
         let insert = "INSERT INTO written VALUES ($1, $2)";
         let insert = client.prepare(insert).await.unwrap();
         let count = "SELECT count(*) FROM written WHERE writer = $1";
         let count = client.prepare(count).await.unwrap();
+        let writer = i32::try_from(writer).unwrap();
         let mut number = 0;
         while !self.stop.load(Ordering::Relaxed) {
             let pass = self.gate.read().await;
@@ -88,7 +90,7 @@ impl Scene {
     /// Waits until every writer has written again, and again.
     async fn goes_on(&self) {
         let before = self.done.load(Ordering::Relaxed);
-        let enough = i64::from(20 * WRITERS);
+        let enough = i64::try_from(20 * WRITERS).unwrap();
         eventually("writes", async || {
             (self.done.load(Ordering::Relaxed) > before + enough).then_some(())
         })
@@ -226,12 +228,17 @@ async fn an_old_primary_is_not_taken_for_the_present_one_at_the_start(major: u16
 
 async fn a_restart_of_the_primary_is_not_noticed_between_transactions(major: u16) {
     let scene = Scene::new(major).await;
+    let operator = scene.pooler.operator().await;
     let play = async {
         for how in [Shutdown::Fast, Shutdown::Immediate] {
             let stop = async |primary: &Node| primary.stop(how).await.unwrap();
             scene.between_transactions(stop).await;
-            // Long enough for everybody to want it.
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            eventually("every writer to wait for it", async || {
+                let clients = fixture::rows(&operator, "SHOW CLIENTS").await;
+                let waiting = clients.iter().filter(|row| row.get("state") == Some("waiting"));
+                (waiting.count() == WRITERS).then_some(())
+            })
+            .await;
             scene.cluster.primary().start().await.unwrap();
             scene.goes_on().await;
         }

@@ -1,9 +1,6 @@
 //! Nodes that are not what they are configured to be, and a primary that comes and goes.
 
-use std::{
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
-    time::Duration,
-};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use futures_util::future::join_all;
 use tokio_postgres::{Client, NoTls, error::SqlState};
@@ -158,7 +155,6 @@ async fn write_through(pooler: &Pooler, table: &str, stop: &AtomicBool, done: &A
                 if !client.is_closed() {
                     connected = Some(client);
                 }
-                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
     }

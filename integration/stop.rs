@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls, error::SqlState};
 
 use crate::{
-    fixture::{client, eventually, on_each_version, shared_cluster, unique},
+    fixture::{await_running, client, eventually, on_each_version, shared_cluster, unique},
     pooler::Pooler,
 };
 
@@ -83,7 +83,7 @@ async fn sigint_ends_everything_at_once(major: u16) {
     let sleep = format!("SELECT pg_sleep(60) AS {}", unique("interrupted"));
     let statement = running.client.batch_execute(&sleep);
     let interrupt = async {
-        await_active(major, &sleep).await;
+        await_running(shared_cluster(major).await, &sleep, 1).await;
         pooler.signal("INT");
     };
     let (result, ()) = tokio::join!(statement, interrupt);
@@ -105,17 +105,6 @@ async fn sigint_cuts_the_grace_period_short(major: u16) {
     assert!(pooler.ended().await.success());
     assert!(began.elapsed() < Duration::from_secs(20), "the grace period is 30 s");
     assert!(busy.end.await.unwrap().is_err());
-}
-
-/// Waits until the primary runs this statement.
-async fn await_active(major: u16, sql: &str) {
-    let primary = client(&shared_cluster(major).await.primary().superuser_url()).await;
-    let active = "SELECT count(*) FROM pg_stat_activity WHERE query = $1 AND state = 'active'";
-    eventually("the statement to run", async || {
-        let count: i64 = primary.query_one(active, &[&sql]).await.unwrap().get(0);
-        (count == 1).then_some(())
-    })
-    .await;
 }
 
 async fn rows(major: u16, table: &str) -> i64 {

@@ -111,7 +111,8 @@ async fn torture(major: u16) {
     pooler.check();
 }
 
-/// Restarts a replica now and then, until the time is over.
+/// Restarts a replica now and then, until the time is over: how long the test runs is a time, so this is a matter of time,
+/// too.
 async fn restart_replicas(cluster: &Cluster, within: Duration) {
     let restarts = async {
         loop {
@@ -442,7 +443,6 @@ impl Guest {
         };
         let cancels = async {
             while !is_awake.load(Ordering::Relaxed) {
-                tokio::time::sleep(Duration::from_millis(20)).await;
                 let _ = token.cancel_query(NoTls).await;
             }
         };

@@ -5,7 +5,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls, error::SqlState};
 
 use crate::{
-    fixture::{client, eventually, on_each_version, shared_cluster, tools, unique},
+    fixture::{await_running, client, eventually, on_each_version, shared_cluster, tools, unique},
     pooler::{Pooler, shared_pooler},
 };
 
@@ -85,21 +85,12 @@ async fn a_statement_whose_client_is_gone_is_cancelled(major: u16) {
     let sleep = format!("BEGIN; SELECT pg_sleep(600) AS {mark}");
     let guest = Guest::arrive(pooler).await;
     let running = guest.client.batch_execute(&sleep);
-    let watcher = client(&cluster.primary().superuser_url()).await;
-    let active = "SELECT count(*) FROM pg_stat_activity WHERE query = $1 AND state = 'active'";
-    let count = async |wanted: i64| {
-        eventually("the statement to begin or end", async || {
-            let count: i64 = watcher.query_one(active, &[&sleep]).await.unwrap().get(0);
-            (count == wanted).then_some(())
-        })
-        .await;
-    };
     tokio::select! {
         _ = running => panic!("it cannot have ended"),
-        () = count(1) => {}
+        () = await_running(cluster, &sleep, 1) => {}
     }
     guest.vanish().await;
-    count(0).await;
+    await_running(cluster, &sleep, 0).await;
 }
 
 async fn a_cancel_hits_nobody_else(major: u16) {
@@ -125,6 +116,7 @@ async fn a_cancel_hits_nobody_else(major: u16) {
     // And one that hits: the other statement goes on to its end.
     let sleeps = ours.batch_execute("SELECT pg_sleep(60)");
     let cancels = async {
+        // Until the server has begun a cancel has nothing to hit, so that one may not be enough.
         loop {
             token.cancel_query(NoTls).await.unwrap();
             theirs.batch_execute("SELECT pg_sleep(0.02)").await.unwrap();
@@ -152,38 +144,11 @@ async fn psql_cancels_with_control_c(major: u16) {
         .spawn()
         .unwrap();
     let id = psql.id().unwrap().to_string();
-    // A signal is lost on a psql that runs nothing yet, so that one may not be enough.
-    let interrupts = async {
-        loop {
-            await_somewhere(major, &sleep).await;
-            let kill = ["-c", "kill -s INT \"$1\"", "sh", &id];
-            tokio::process::Command::new("sh").args(kill).status().await.unwrap();
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        }
-    };
-    let output = tokio::select! {
-        output = psql.wait_with_output() => output.unwrap(),
-        () = interrupts => unreachable!(),
-    };
+    // A signal would be lost on a psql that runs nothing yet.
+    await_running(shared_cluster(major).await, &sleep, 1).await;
+    let kill = ["-c", "kill -s INT \"$1\"", "sh", &id];
+    tokio::process::Command::new("sh").args(kill).status().await.unwrap();
+    let output = psql.wait_with_output().await.unwrap();
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(errors.contains("canceling statement due to user request"), "{errors}");
-}
-
-/// Waits until any node runs this statement.
-async fn await_somewhere(major: u16, sql: &str) {
-    let active = "SELECT count(*) FROM pg_stat_activity WHERE query = $1 AND state = 'active'";
-    let mut watchers = Vec::new();
-    for node in shared_cluster(major).await.nodes() {
-        watchers.push(client(&node.superuser_url()).await);
-    }
-    eventually("the statement to run", async || {
-        for watcher in &watchers {
-            let count: i64 = watcher.query_one(active, &[&sql]).await.unwrap().get(0);
-            if count > 0 {
-                return Some(());
-            }
-        }
-        None
-    })
-    .await;
 }

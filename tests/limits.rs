@@ -16,6 +16,7 @@ scripted!(
     client_caps_of_user_and_database_are_53300,
     server_caps_hold_over_all_pools,
     idle_transaction_timeout_is_25p03,
+    being_busy_or_between_transactions_is_no_offence,
     query_timeout_is_57014_and_cancels,
     transaction_timeout_is_25p04,
     client_idle_timeout_is_57p05,
@@ -155,12 +156,23 @@ async fn idle_transaction_timeout_is_25p03(delivery: Delivery) {
     client.expect_closed().await;
     server.answer([query("ROLLBACK")], [complete("ROLLBACK"), idle()]).await;
     server.answer([query("DISCARD ALL")], [complete("DISCARD ALL"), idle()]).await;
-    // Being idle outside a transaction, or busy within one, is no offence.
-    let mut client = stage.client().await;
+}
+
+async fn being_busy_or_between_transactions_is_no_offence(delivery: Delivery) {
+    let mut stage =
+        Stage::with(delivery, |config| config.timeouts.idle_transaction_timeout = Some(SHORT))
+            .await;
+    let (mut client, mut server) = stage.pair().await;
     client.send([query("select 1")]).await;
     server.expect([query("select 1")]).await;
     let mut idler = stage.client().await;
-    tokio::time::sleep(SHORT * 2).await;
+    // The time of one that came after them is over.
+    let mut other = stage.client().await;
+    other.send([query("begin")]).await;
+    let mut second = stage.primary.accept().await;
+    second.answer([query("begin")], [complete("BEGIN"), in_transaction()]).await;
+    other.expect([complete("BEGIN"), in_transaction()]).await;
+    refused(&mut other, "25P03", "idle_transaction_timeout").await;
     server.reply(one_row("1")).await;
     client.expect(one_row("1")).await;
     stage.settle(&mut idler).await;

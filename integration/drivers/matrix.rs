@@ -1,7 +1,8 @@
 //! What works with which driver, as the table in the README says: every test of a driver compares its row.
 //!
-//! A driver's program gets the address of a database, tries feature after feature with the driver's default settings,
-//! and prints a line for each: `driver feature ok|n/a|fails note`. What it tries is the same for all drivers:
+//! A driver's program gets the address of a database and, as `FEATURES`, the names of features. It tries one after the other
+//! with the driver's default settings, and prints a line for each: `driver feature ok|n/a|fails note`. What it tries is the
+//! same for all drivers:
 //!
 //! | feature | tried |
 //! |---|---|
@@ -12,7 +13,7 @@
 //! | error | errors have their codes, and the connection goes on |
 //! | large | results in parts and as a whole, a value of 3 MB |
 //! | copy | thousands of rows in and out, copies that client or server give up |
-//! | cancel | a statement that sleeps is cancelled by the driver's own means, and the connection goes on |
+//! | cancel | a statement is cancelled by the driver's own means once it runs, and the connection goes on |
 //! | notify | LISTEN, and what others NOTIFY arrives |
 //! | pool | 30 connections of the driver's pool and 300 jobs, on 8 servers |
 //! | schema | tables, migrations and inspection by the ORM's own means |
@@ -90,6 +91,7 @@ impl Report {
 
     /// Of a program that is given the address as its first argument.
     pub(crate) async fn of(command: &mut Command) -> Self {
+        let command = command.env("FEATURES", FEATURES.join(" "));
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = child.kill_on_drop(true).spawn().unwrap();
         let (mut printed, mut errors) = (Vec::new(), Vec::new());

@@ -212,7 +212,6 @@ async fn cancel(url: String) {
     let cancelling = async {
         // Until the server has begun a cancel has nothing to hit, so that one may not be enough.
         loop {
-            tokio::time::sleep(Duration::from_millis(100)).await;
             client.cancel_token().cancel_query(NoTls).await.unwrap();
         }
     };

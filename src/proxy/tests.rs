@@ -144,7 +144,7 @@ async fn operators_get_in_when_every_place_is_taken() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), taken).await.unwrap();
+    tokio::time::timeout(Duration::from_mins(1), taken).await.unwrap();
     let client = log_in(&proxy, "watch").await;
     assert_eq!(rows(&client, "SHOW STATE").await.len(), 3);
     drop(idler);
@@ -168,5 +168,5 @@ async fn whoever_drains_lives_and_is_not_ready() {
     let (status, body) = get(&proxy, "/readyz").await;
     assert_eq!(status, 503);
     assert!(body.contains("pgLagoon is shutting down"), "{body}");
-    tokio::time::timeout(Duration::from_secs(5), proxy.drain()).await.unwrap();
+    tokio::time::timeout(Duration::from_mins(1), proxy.drain()).await.unwrap();
 }

@@ -207,11 +207,8 @@ var pgxFeatures = map[string]func(){
 	},
 	"cancel": func() {
 		with(func(conn *pgx.Conn) {
-			go func() {
-				time.Sleep(300 * time.Millisecond)
-				conn.PgConn().CancelRequest(background)
-			}()
-			_, err := conn.Exec(background, "SELECT pg_sleep(60)")
+			sleeps := onceItSleeps(func() { conn.PgConn().CancelRequest(background) })
+			_, err := conn.Exec(background, sleeps)
 			fails("57014", err)
 			same(number(conn.QueryRow(background, "SELECT 1")), int64(1))
 		})
@@ -256,6 +253,19 @@ var pgxFeatures = map[string]func(){
 		must(err)
 		same(locked.RowsAffected(), int64(300))
 	},
+}
+
+// Returns a statement that sleeps, and does something as soon as it does.
+func onceItSleeps(act func()) string {
+	mark := unique("asleep")
+	asleep := "/* pglagoon: primary */ SELECT count(*) FROM pg_stat_activity " +
+		"WHERE wait_event = 'PgSleep' AND strpos(query, '" + mark + "') > 0"
+	go with(func(watcher *pgx.Conn) {
+		for number(watcher.QueryRow(background, asleep)) != 1 {
+		}
+		act()
+	})
+	return "/* pglagoon: primary */ SELECT pg_sleep(60) AS " + mark
 }
 
 // Runs 300 jobs with 30 at a time.
@@ -415,9 +425,8 @@ var pqFeatures = map[string]func(){
 	"cancel": func() {
 		db := open(1)
 		defer db.Close()
-		hurried, done := context.WithTimeout(background, 300*time.Millisecond)
-		defer done()
-		_, err := db.ExecContext(hurried, "SELECT pg_sleep(60)")
+		hurried, cancel := context.WithCancel(background)
+		_, err := db.ExecContext(hurried, onceItSleeps(cancel))
 		fails("57014", err)
 		same(count(db.QueryRow("SELECT 1")), 1)
 	},
@@ -466,7 +475,7 @@ func main() {
 	driver := os.Args[2]
 	features := map[string]map[string]func(){"pgx": pgxFeatures, "lib-pq": pqFeatures}[driver]
 	fmt.Println(driver, "version", map[string]string{"pgx": "4", "lib-pq": "1"}[driver])
-	for _, name := range strings.Fields("connect prepare pipeline transaction error large copy cancel notify pool schema") {
+	for _, name := range strings.Fields(os.Getenv("FEATURES")) {
 		try(driver, name, features[name])
 	}
 }

@@ -271,12 +271,17 @@ public class Features {
         ExecutorService other = Executors.newSingleThreadExecutor();
         try (Connection db = connection()) {
             try (Statement sleeping = db.createStatement()) {
+                String mark = unique("asleep");
                 Future<?> cancelling = other.submit(() -> {
-                    Thread.sleep(300);
+                    String asleep = "/* pglagoon: primary */ SELECT count(*) FROM pg_stat_activity "
+                        + "WHERE wait_event = 'PgSleep' AND strpos(query, '" + mark + "') > 0";
+                    try (Connection watcher = connection()) {
+                        while (!one(watcher, asleep).equals(1L)) {}
+                    }
                     sleeping.cancel();
                     return null;
                 });
-                fails("57014", () -> sleeping.execute("SELECT pg_sleep(60)"));
+                fails("57014", () -> sleeping.execute("/* pglagoon: primary */ SELECT pg_sleep(60) AS " + mark));
                 cancelling.get();
                 same(one(db, "SELECT 1"), 1);
                 sleeping.setQueryTimeout(1);

@@ -8,7 +8,7 @@ const { Readable } = require("node:stream");
 const { Client, Pool } = require("pg");
 const Cursor = require("pg-cursor");
 const copies = require("pg-copy-streams");
-const { code, report, sleep, unique, url } = require("./features.cjs");
+const { code, report, sleeping, unique, url } = require("./features.cjs");
 
 async function withClient(work) {
   const client = new Client({ connectionString: url });
@@ -149,9 +149,11 @@ async function copy() {
 async function cancel() {
   await withClient(async (client) => {
     for (let turn = 0; turn < 2; turn++) {
-      const sleeping = client.query("SELECT pg_sleep(60)");
-      const cancelled = rejects(sleeping, "57014");
-      await sleep(200);
+      const [sleeps, doesSleep] = sleeping();
+      const cancelled = rejects(client.query(sleeps), "57014");
+      await withClient(async (watcher) => {
+        while (!(await watcher.query(doesSleep)).rows[0].asleep);
+      });
       // node-postgres gives the keys away, and leaves it to the application to send them.
       const canceller = new Client({ connectionString: url });
       canceller.cancel(client, client._activeQuery);

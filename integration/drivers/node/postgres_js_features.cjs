@@ -5,7 +5,7 @@ const assert = require("node:assert/strict");
 const { pipeline: stream } = require("node:stream/promises");
 const { Readable } = require("node:stream");
 const postgres = require("postgres");
-const { code, report, sleep, unique, url } = require("./features.cjs");
+const { code, report, sleeping, unique, url } = require("./features.cjs");
 
 async function withSql(work, options = { max: 1 }) {
   const sql = postgres(url, { onnotice: () => {}, ...options });
@@ -152,10 +152,13 @@ async function copy() {
 async function cancel() {
   await withSql(async (sql) => {
     for (let turn = 0; turn < 2; turn++) {
-      const sleeping = sql`SELECT pg_sleep(60)`.execute();
-      const cancelled = rejects(sleeping, "57014");
-      await sleep(200);
-      sleeping.cancel();
+      const [sleeps, doesSleep] = sleeping();
+      const running = sql.unsafe(sleeps).execute();
+      const cancelled = rejects(running, "57014");
+      await withSql(async (watcher) => {
+        while (!(await watcher.unsafe(doesSleep))[0].asleep);
+      });
+      running.cancel();
       await cancelled;
       assert.equal((await sql`SELECT 1 AS one`)[0].one, 1);
     }

@@ -176,7 +176,7 @@ $features['pool'] = function () {
 };
 
 echo 'php-pdo version ', PHP_MAJOR_VERSION, '.', PHP_MINOR_VERSION, "\n";
-foreach (explode(' ', 'connect prepare pipeline transaction error large copy cancel notify pool schema') as $name) {
+foreach (explode(' ', getenv('FEATURES')) as $name) {
     if (!isset($features[$name])) {
         echo "php-pdo $name n/a\n";
         continue;

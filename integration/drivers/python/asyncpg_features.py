@@ -5,7 +5,7 @@ import io
 
 import asyncpg
 
-from features import report, unique, url
+from features import report, sleeping, unique, url
 
 TEXT = "lagoon" * 500_000
 
@@ -160,10 +160,13 @@ async def cancel():
         for _ in range(3):
             await fails_with(asyncio.TimeoutError, conn.fetch("SELECT pg_sleep(60)", timeout=0.2))
             assert await conn.fetchval("SELECT 1") == 1
-        sleeping = asyncio.create_task(conn.fetch("SELECT pg_sleep(60)"))
-        await asyncio.sleep(0.2)
-        sleeping.cancel()
-        await fails_with(asyncio.CancelledError, sleeping)
+        sleeps, does_sleep = sleeping()
+        running = asyncio.create_task(conn.fetch(sleeps))
+        async with Connection() as watcher:
+            while not await watcher.fetchval(does_sleep):
+                pass
+        running.cancel()
+        await fails_with(asyncio.CancelledError, running)
         assert await conn.fetchval("SELECT 1") == 1
 
 
@@ -197,16 +200,4 @@ async def pool():
             assert await conn.fetchval(f"SELECT count(*) FROM {table}") == 300
 
 
-report(
-    "asyncpg",
-    asyncpg.__version__,
-    connect=connect,
-    prepare=prepare,
-    transaction=transaction,
-    error=error,
-    large=large,
-    copy=copy,
-    cancel=cancel,
-    notify=notify,
-    pool=pool,
-)
+report("asyncpg", asyncpg.__version__, vars())

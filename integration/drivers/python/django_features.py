@@ -200,15 +200,4 @@ def schema():
     assert result.wasSuccessful() and result.testsRun == 4, printed.getvalue()
 
 
-report(
-    "django",
-    django.__version__,
-    connect=connect,
-    prepare=prepare,
-    transaction=of_transactions,
-    error=error,
-    large=large,
-    copy=copy,
-    pool=pool,
-    schema=schema,
-)
+report("django", django.__version__, vars() | {"transaction": of_transactions})

@@ -2,13 +2,10 @@
 
 import asyncio
 import inspect
+import os
 import sys
 import time
 import traceback
-
-FEATURES = (
-    "connect prepare pipeline transaction error large copy cancel notify pool schema".split()
-)
 
 url = sys.argv[1]
 
@@ -17,18 +14,29 @@ def unique(what):
     return f"{what}_{time.time_ns()}"
 
 
-def report(driver, version, **features):
-    assert set(features) <= set(FEATURES), features
+def sleeping():
+    """A statement that sleeps, on the primary, and one that asks there whether it does: true or false."""
+    mark = unique("asleep")
+    return (
+        f"/* pglagoon: primary */ SELECT pg_sleep(60) AS {mark}",
+        "/* pglagoon: primary */ SELECT count(*) = 1 FROM pg_stat_activity"
+        f" WHERE wait_event = 'PgSleep' AND strpos(query, '{mark}') > 0",
+    )
+
+
+def report(driver, version, module):
+    """The features are those of the module's functions that are called like one."""
     print(driver, "version", version, flush=True)
-    for name in FEATURES:
-        if name not in features:
+    for name in os.environ["FEATURES"].split():
+        feature = module.get(name)
+        if not inspect.isfunction(feature):
             print(driver, name, "n/a", flush=True)
             continue
         try:
-            if inspect.iscoroutinefunction(features[name]):
-                asyncio.run(features[name]())
+            if inspect.iscoroutinefunction(feature):
+                asyncio.run(feature())
             else:
-                features[name]()
+                feature()
         except Exception as error:
             traceback.print_exc()
             print(driver, name, "fails", repr(error)[:300].replace("\n", " "), flush=True)

@@ -1,13 +1,12 @@
 """psycopg 3 as applications use it."""
 
 import threading
-import time
 
 import psycopg
 from psycopg import errors
 from psycopg_pool import ConnectionPool
 
-from features import fails_with, report, unique, url
+from features import fails_with, report, sleeping, unique, url
 
 TEXT = "lagoon" * 500_000
 
@@ -160,12 +159,18 @@ def copy():
 
 
 def cancelled(conn, cancel):
-    timer = threading.Timer(0.2, cancel)
-    timer.start()
-    began = time.monotonic()
-    fails_with(errors.QueryCanceled, lambda: conn.execute("SELECT pg_sleep(60)"))
-    assert time.monotonic() - began < 50
-    timer.join()
+    sleeps, does_sleep = sleeping()
+
+    def once_it_sleeps():
+        with psycopg.connect(url, autocommit=True) as watcher:
+            while watcher.execute(does_sleep).fetchone() != (True,):
+                pass
+        cancel()
+
+    canceller = threading.Thread(target=once_it_sleeps)
+    canceller.start()
+    fails_with(errors.QueryCanceled, lambda: conn.execute(sleeps))
+    canceller.join()
     assert conn.execute("SELECT 1").fetchone() == (1,)
 
 
@@ -225,17 +230,4 @@ def pool():
             assert conn.execute(f"SELECT count(*) FROM {table}").fetchone() == (300,)
 
 
-report(
-    "psycopg",
-    psycopg.__version__,
-    connect=connect,
-    prepare=prepare,
-    pipeline=pipeline,
-    transaction=transaction,
-    error=error,
-    large=large,
-    copy=copy,
-    cancel=cancel,
-    notify=notify,
-    pool=pool,
-)
+report("psycopg", psycopg.__version__, vars())

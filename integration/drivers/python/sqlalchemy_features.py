@@ -258,14 +258,4 @@ def pool():
         assert engine.connected(lambda conn: conn.scalar(count)) == 50 + 240
 
 
-report(
-    f"sqlalchemy-{OVER}",
-    sqlalchemy.__version__,
-    connect=connect,
-    prepare=prepare,
-    transaction=transaction,
-    error=error,
-    large=large,
-    pool=pool,
-    schema=schema,
-)
+report(f"sqlalchemy-{OVER}", sqlalchemy.__version__, vars())

@@ -3,7 +3,6 @@
 require "pg"
 
 URL = ARGV.fetch(0)
-NAMES = %w[connect prepare pipeline transaction error large copy cancel notify pool schema].freeze
 
 def unique(what) = "#{what}_#{Process.clock_gettime(Process::CLOCK_REALTIME, :nanosecond)}"
 
@@ -166,8 +165,13 @@ end
 def cancel
   with_connection do |connection|
     2.times do
-      connection.send_query("SELECT pg_sleep(60)")
-      sleep 0.2
+      mark = unique("asleep")
+      connection.send_query("/* pglagoon: primary */ SELECT pg_sleep(60) AS #{mark}")
+      with_connection do |watcher|
+        asleep = "/* pglagoon: primary */ SELECT count(*) FROM pg_stat_activity " \
+                 "WHERE wait_event = 'PgSleep' AND strpos(query, '#{mark}') > 0"
+        nil until value(watcher, asleep) == "1"
+      end
       connection.cancel
       fails(PG::QueryCanceled) { connection.get_last_result }
       same(value(connection, "SELECT 1"), "1")
@@ -210,7 +214,7 @@ end
 
 $stdout.sync = true
 puts "ruby-pg version #{PG::VERSION}"
-NAMES.each do |name|
+ENV.fetch("FEATURES").split.each do |name|
   next puts("ruby-pg #{name} n/a") unless private_methods(false).include?(name.to_sym)
 
   send(name)

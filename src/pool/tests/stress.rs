@@ -110,6 +110,7 @@ fn threads_share_pools_and_a_budget() {
             for pool in &pools {
                 pool.tick(now);
             }
+            // How fast the pools' time passes. Nothing is waited for.
             thread::sleep(Duration::from_micros(200));
         }
     });

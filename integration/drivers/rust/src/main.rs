@@ -10,14 +10,11 @@ use sqlx::{
 };
 use tokio::task::{LocalSet, spawn_local};
 
-const FEATURES: &str =
-    "connect prepare pipeline transaction error large copy cancel notify pool schema";
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let url = std::env::args().nth(1).unwrap();
     println!("sqlx version 0.8");
-    for feature in FEATURES.split(' ') {
+    for feature in std::env::var("FEATURES").unwrap().split(' ') {
         let url = url.clone();
         match feature {
             "connect" => say(feature, connect(url)).await,
