@@ -264,7 +264,7 @@ fn explain_options(cursor: &mut Cursor<'_>) -> Option<()> {
 fn copy(text: &[u8], cursor: &mut Cursor<'_>, catalog: &Catalog) -> Finding {
     let write = Finding::primary(Why::Write, Effects::empty());
     if let Some(open) = cursor.peek().filter(|token| token.is(b"(")) {
-        let Some(close) = skip_group(cursor) else { return write };
+        let Some(close) = cursor.group() else { return write };
         let inner = text.get(open.end()..close).unwrap_or_default().trim_ascii();
         if !cursor.keywords(&["to", "stdout"]) || !is_query(inner) {
             return write;
@@ -278,7 +278,7 @@ fn copy(text: &[u8], cursor: &mut Cursor<'_>, catalog: &Catalog) -> Finding {
     } else {
         (None, first)
     };
-    if cursor.peek().is_some_and(|token| token.is(b"(")) && skip_group(cursor).is_none() {
+    if cursor.peek().is_some_and(|token| token.is(b"(")) && cursor.group().is_none() {
         return write;
     }
     if !cursor.keywords(&["to", "stdout"]) {
@@ -287,21 +287,5 @@ fn copy(text: &[u8], cursor: &mut Cursor<'_>, catalog: &Catalog) -> Finding {
     match catalog.relation(schema.as_deref(), &name) {
         None => Finding::new(Class::Read, Effects::empty()),
         Some(why) => Finding::primary(why, Effects::empty()),
-    }
-}
-
-/// Consumes a parenthesised group and returns where its closing parenthesis stands.
-fn skip_group(cursor: &mut Cursor<'_>) -> Option<usize> {
-    let mut depth = 0_usize;
-    loop {
-        let token = cursor.take()?;
-        if token.is(b"(") {
-            depth += 1;
-        } else if token.is(b")") {
-            depth = depth.checked_sub(1)?;
-            if depth == 0 {
-                return Some(token.start);
-            }
-        }
     }
 }

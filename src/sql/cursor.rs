@@ -74,6 +74,22 @@ impl<'a> Cursor<'a> {
         name_of(&token)
     }
 
+    /// Consumes a parenthesised group and returns where its closing parenthesis stands.
+    pub(super) fn group(&mut self) -> Option<usize> {
+        let mut depth = 0_usize;
+        loop {
+            let token = self.take()?;
+            if token.is(b"(") {
+                depth += 1;
+            } else if token.is(b")") {
+                depth = depth.checked_sub(1)?;
+                if depth == 0 {
+                    return Some(token.start);
+                }
+            }
+        }
+    }
+
     fn take_if(&mut self, wanted: impl FnOnce(&Token<'a>) -> bool) -> Option<Token<'a>> {
         let token = self.next.filter(wanted)?;
         self.take();

@@ -112,17 +112,12 @@ pub fn body(sql: &[u8]) -> Option<&[u8]> {
         return None;
     }
     cursor.name()?;
-    let mut depth = 0_usize;
-    loop {
-        let token = cursor.take()?;
-        if token.is(b"(") {
-            depth += 1;
-        } else if token.is(b")") {
-            depth = depth.checked_sub(1)?;
-        } else if depth == 0 && is_keyword(&token, "as") {
-            return sql.get(token.end()..);
-        }
+    // The types of its parameters.
+    if cursor.peek().is_some_and(|token| token.is(b"(")) {
+        cursor.group()?;
     }
+    let found = cursor.take().filter(|token| is_keyword(token, "as"))?;
+    sql.get(found.end()..)
 }
 
 /// The name in a text that is one EXECUTE, if nothing but constants are handed over, and no comment asks for anything.
