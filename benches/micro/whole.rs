@@ -39,12 +39,13 @@ enum Split {
     On,
 }
 
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 7] = [
     Kind { name: "whole/simple, split off", split: Split::Off, sent: Some(simple) },
     Kind { name: "whole/simple, split on", split: Split::On, sent: Some(simple) },
     Kind { name: "whole/extended, split off", split: Split::Off, sent: Some(extended) },
     Kind { name: "whole/extended, split on", split: Split::On, sent: Some(extended) },
     Kind { name: "whole/prepared, split on", split: Split::On, sent: Some(prepared) },
+    Kind { name: "whole/1000 rows", split: Split::Off, sent: Some(thousand_rows) },
     Kind { name: "whole/log-in by trust", split: Split::Off, sent: None },
 ];
 
@@ -183,6 +184,12 @@ fn simple(number: u32) -> Vec<u8> {
     let mut out = Vec::new();
     let text = format!("SELECT abalance FROM pgbench_accounts WHERE aid = {number}");
     frontend::query(&mut out, text.as_bytes());
+    out
+}
+
+fn thousand_rows(_: u32) -> Vec<u8> {
+    let mut out = Vec::new();
+    frontend::query(&mut out, synthetic::THOUSAND_ROWS);
     out
 }
 

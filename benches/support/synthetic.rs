@@ -38,12 +38,16 @@ pub(crate) fn serve(listener: net::TcpListener, role: Role) -> io::Result<()> {
     })
 }
 
+/// What is answered with a thousand rows.
+pub(crate) const THOUSAND_ROWS: &[u8] = b"SELECT abalance FROM pgbench_accounts LIMIT 1000";
+
 /// What is said, written once.
 #[derive(Debug)]
 struct Answers {
     greeting: Vec<u8>,
     describes: Vec<u8>,
     row: Vec<u8>,
+    thousand_rows: Vec<u8>,
     done: Vec<u8>,
     position: Vec<u8>,
     identity: Vec<u8>,
@@ -90,6 +94,11 @@ impl Answers {
                 });
             }),
             row: rows(&[value]),
+            thousand_rows: made(|out| {
+                (0..1000)
+                    .for_each(|_| backend::data_row(out, [Some(value.as_bytes())].into_iter()));
+                backend::command_complete(out, b"SELECT 1000");
+            }),
             done: made(|out| backend::command_complete(out, b"SET")),
             position: rows(&[in_recovery, "0/3E8", "1"]),
             identity: rows(&[in_recovery, "7", "1"]),
@@ -118,6 +127,8 @@ fn rows(values: &[&str]) -> Vec<u8> {
 enum Kind {
     /// A row of pgbench's.
     Row,
+    /// A thousand of them, in answer to the Query [`THOUSAND_ROWS`].
+    ThousandRows,
     /// No row.
     Command,
     /// Where the monitor finds this server.
@@ -131,6 +142,8 @@ impl Kind {
         let contains = |what: &[u8]| text.windows(what.len()).any(|window| window == what);
         if !text.get(..6).is_some_and(|verb| verb.eq_ignore_ascii_case(b"select")) {
             Self::Command
+        } else if text.strip_suffix(&[0]) == Some(THOUSAND_ROWS) {
+            Self::ThousandRows
         } else if text.len() < 100 {
             Self::Row
         } else if contains(b"pg_control_system") {
@@ -194,7 +207,7 @@ impl Conversation<'_> {
         match tag {
             b'Q' => {
                 let kind = Kind::of(body);
-                if kind == Kind::Row {
+                if matches!(kind, Kind::Row | Kind::ThousandRows) {
                     self.output.extend_from_slice(describes);
                 }
                 self.result(kind);
@@ -237,6 +250,7 @@ impl Conversation<'_> {
     fn result(&mut self, kind: Kind) {
         self.output.extend_from_slice(match kind {
             Kind::Row => &self.answers.row,
+            Kind::ThousandRows => &self.answers.thousand_rows,
             Kind::Command => &self.answers.done,
             Kind::Position => &self.answers.position,
             Kind::Identity => &self.answers.identity,

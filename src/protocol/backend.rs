@@ -1,7 +1,7 @@
 //! What servers send: borrowed views of the messages that the machine looks at, and encoders for what we answer
 //! to a client ourselves.
 
-use super::frame::{write, write_cstr};
+use super::frame::{self, write, write_cstr};
 use super::reader::Reader;
 use super::{BackendTag, FrameError, TransactionStatus, Version};
 
@@ -297,6 +297,19 @@ pub fn read_data_row(body: &[u8]) -> Result<Vec<Option<&[u8]>>, FrameError> {
     Ok(fields)
 }
 
+/// Where the rows (DataRow) end that begin at `position`, as far as they are whole.
+#[inline]
+pub fn end_of_rows(bytes: &[u8], mut position: usize) -> usize {
+    while let Some(rest) = bytes.get(position..)
+        && let Ok(Some(header)) = frame::header(rest)
+        && BackendTag(header.tag) == BackendTag::DATA_ROW
+        && header.size <= rest.len()
+    {
+        position += header.size;
+    }
+    position
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -310,6 +323,23 @@ mod tests {
         ready_for_query(&mut out, TransactionStatus::Failed);
         bare(&mut out, BackendTag::PARSE_COMPLETE);
         assert_eq!(out, b"R\0\0\0\x08\0\0\0\0S\0\0\0\x08a\0b\0Z\0\0\0\x05E1\0\0\0\x04");
+    }
+
+    #[test]
+    fn rows_end_where_something_else_begins_or_they_are_incomplete() {
+        let mut out = Vec::new();
+        data_row(&mut out, [Some(&b"x"[..])].into_iter());
+        data_row(&mut out, [].into_iter());
+        let end = out.len();
+        assert_eq!(end_of_rows(&out, 0), end);
+        data_row(&mut out, [Some(&b"yz"[..])].into_iter());
+        for cut in end..out.len() {
+            assert_eq!(end_of_rows(&out[..cut], 0), end, "{cut}");
+        }
+        out.truncate(end);
+        command_complete(&mut out, b"SELECT 2");
+        assert_eq!(end_of_rows(&out, 0), end);
+        assert_eq!(end_of_rows(&out, end), end);
     }
 
     #[test]

@@ -25,6 +25,7 @@ use crate::server::settings::{OURS, Settings, Value, set_config};
 use crate::server::statements::Background;
 use crate::session::ours::Book;
 use crate::sql::settings::{Action, Change, Scope, canonical};
+pub(crate) use changes::is_settable;
 pub(crate) use savepoints::Savepoint;
 use savepoints::Savepoints;
 pub(crate) use script::Script;

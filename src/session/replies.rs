@@ -14,7 +14,7 @@ use crate::session::link::Link;
 use crate::session::listening::Listening;
 use crate::session::machine::{Change, Machine, OnBackend, Violation};
 use crate::session::names::Names;
-use crate::session::parameters::{Outcome, Parameters};
+use crate::session::parameters::{Outcome, Parameters, is_settable};
 use crate::session::pins::{Pins, Stains};
 use crate::session::sequences::Use;
 use crate::session::succession::Side;
@@ -116,6 +116,12 @@ impl Replies<'_> {
                 // What is due before the first answer. Not sooner: if that is an error, the batch may run again.
                 self.drain(out);
             }
+            if tag == BackendTag::DATA_ROW && frame.is_some() && self.passes_rows() {
+                let end = backend::end_of_rows(bytes, position);
+                out.pass(position, end);
+                position = end;
+                continue;
+            }
             let mut shown = self.message(tag, body, out)?;
             if tag == BackendTag::READY_FOR_QUERY
                 && shown == OnBackend::Forward
@@ -136,6 +142,12 @@ impl Replies<'_> {
             self.drain(out);
         }
         Ok(position)
+    }
+
+    /// Whether rows go to the client as they are.
+    #[inline]
+    fn passes_rows(&self) -> bool {
+        !self.inquiry.is_asked() && self.link.machine.passes_rows()
     }
 
     fn pass_on(&mut self, position: usize, available: usize, out: &mut Gather<'_>) -> usize {
@@ -379,18 +391,4 @@ fn must_be_whole(tag: BackendTag) -> bool {
                 | BackendTag::NOTIFICATION_RESPONSE
                 | BackendTag::PARAMETER_STATUS
         )
-}
-
-/// Reported parameters that a session can set, of those that PostgreSQL marks GUC_REPORT.
-fn is_settable(name: &str) -> bool {
-    [
-        "application_name",
-        "client_encoding",
-        "DateStyle",
-        "IntervalStyle",
-        "search_path",
-        "standard_conforming_strings",
-        "TimeZone",
-    ]
-    .contains(&name)
 }

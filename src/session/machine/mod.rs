@@ -159,6 +159,12 @@ impl Machine {
         self.sent += 1;
     }
 
+    /// Whether a row that comes now is the client's, and changes nothing.
+    #[inline]
+    pub(crate) fn passes_rows(&self) -> bool {
+        self.owed.front().is_some_and(|head| head.fate == Fate::Forward)
+    }
+
     /// Whether [`Machine::on_backend`] reads the body of messages with this tag.
     #[inline]
     pub(crate) fn wants_body(tag: BackendTag) -> bool {

@@ -109,3 +109,17 @@ fn assign(settings: &mut Arc<Settings>, name: &str, value: Option<&Value>) {
         }
     }
 }
+
+/// Reported parameters that a session can set, of those that PostgreSQL marks GUC_REPORT.
+pub(crate) fn is_settable(name: &str) -> bool {
+    [
+        "application_name",
+        "client_encoding",
+        "DateStyle",
+        "IntervalStyle",
+        "search_path",
+        "standard_conforming_strings",
+        "TimeZone",
+    ]
+    .contains(&name)
+}
