@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pglagoon::config::{Config, NoReplica};
+use pglagoon::config::{Config, NoReplica, UntilWrite};
 
 use crate::support::prelude::*;
 use crate::support::scripted;
@@ -19,6 +19,7 @@ scripted!(
     a_write_while_a_cancel_is_in_flight_is_routed_anew,
     begin_read_only_runs_on_the_replica,
     a_transaction_stays_on_the_primary,
+    a_begin_in_one_batch_with_a_read_is_held_back,
     a_read_that_only_a_replica_refuses_runs_again_on_the_primary,
     a_read_that_every_server_refuses_does_not,
     a_replica_that_vanishes_before_its_answer_is_replaced_by_the_primary,
@@ -244,6 +245,34 @@ async fn a_transaction_stays_on_the_primary(delivery: Delivery) {
         client.expect(&end).await;
     }
     run(&mut client, &mut replica, "select 2").await;
+}
+
+async fn a_begin_in_one_batch_with_a_read_is_held_back(delivery: Delivery) {
+    let (_stage, mut client, mut primary, mut replica) = all_with(delivery, |config| {
+        let routing = &mut config.databases.get_mut("app").unwrap().routing;
+        routing.read_only_until_write = UntilWrite::On;
+    })
+    .await;
+    let begin = [parse("", "BEGIN"), bind("", ""), execute("")];
+    let answered = [parse_complete(), bind_complete(), complete("BEGIN")];
+    let select = [parse("", "select 1"), bind("", ""), execute(""), sync()];
+    let selected = [parse_complete(), bind_complete(), complete("SELECT 0")];
+    client.send([&begin[..], &select[..]].concat()).await;
+    replica.answer(&select, [&selected[..], &[idle()]].concat()).await;
+    client.expect([&answered[..], &selected[..], &[in_transaction()]].concat()).await;
+    // No server hears of the end either.
+    client.send([parse("end", "COMMIT"), bind("", "end"), execute(""), sync()]).await;
+    client.expect([parse_complete(), bind_complete(), complete("COMMIT"), idle()]).await;
+    client.send([&begin[..], &[sync()]].concat()).await;
+    client.expect([&answered[..], &[in_transaction()]].concat()).await;
+    client.send([query("delete from t")]).await;
+    primary.answer([query("BEGIN")], [complete("BEGIN"), in_transaction()]).await;
+    let deleted = [complete("DELETE 0"), in_transaction()];
+    primary.answer([query("delete from t")], &deleted).await;
+    client.expect(&deleted).await;
+    client.send([query("commit")]).await;
+    primary.answer([query("commit")], [complete("COMMIT"), idle()]).await;
+    client.expect([complete("COMMIT"), idle()]).await;
 }
 
 /// What a server is washed with after a function of which nothing is known.

@@ -288,6 +288,16 @@ pub fn read_password(body: &[u8]) -> Result<&[u8], FrameError> {
     query_text(body)
 }
 
+/// The whole frames that `bytes` begin with: their tags and bodies.
+pub fn frames(mut bytes: &[u8]) -> impl Iterator<Item = (FrontendTag, &[u8])> {
+    std::iter::from_fn(move || {
+        let header = frame::header(bytes).ok()??;
+        let (frame, rest) = bytes.split_at_checked(header.size)?;
+        bytes = rest;
+        Some((FrontendTag(header.tag), body(frame)))
+    })
+}
+
 /// A frame's body: what follows the header.
 #[inline]
 pub fn body(frame: &[u8]) -> &[u8] {

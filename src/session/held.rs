@@ -23,10 +23,11 @@
 use crate::clock::Mono;
 use crate::config::{PoolMode, Split, UntilWrite};
 use crate::protocol::frontend::{self, Bind};
-use crate::protocol::{FrontendTag, SqlState, TransactionStatus, backend, frame};
+use crate::protocol::{FrontendTag, SqlState, TransactionStatus, frame};
 use crate::route::Reason;
 use crate::session::clients::Cancelling;
 use crate::session::link::{Gate, Link};
+use crate::session::lone::Lone;
 use crate::session::machine::{Change, Owed, Request};
 use crate::session::ours::Fault;
 use crate::session::succession::Side;
@@ -170,8 +171,10 @@ impl Session {
         match survey {
             survey if self.held.is_open() => self.within_held(survey, bytes),
             Survey::Batch(batch, surveyed) => match batch.class {
-                Class::Begin(begin) if self.may_hold(begin, bytes) => {
-                    Survey::Local(Local::Begin(size(bytes), begin))
+                Class::Begin(begin)
+                    if query(bytes).is_some_and(|text| self.may_hold(begin, text)) =>
+                {
+                    Survey::Local(Local::Begin(Lone::query(bytes), begin))
                 }
                 _ => Survey::Batch(batch, surveyed),
             },
@@ -181,7 +184,7 @@ impl Session {
 
     /// Whether a BEGIN may wait until it is known what follows: the transaction is READ COMMITTED and may write. A server
     /// must have what was prepared by SQL before the transaction can fail.
-    fn may_hold(&self, begin: Begin, bytes: &[u8]) -> bool {
+    pub(super) fn may_hold(&self, begin: Begin, text: &[u8]) -> bool {
         let routing = &self.policy.routing;
         let isolation = self.wanted("default_transaction_isolation");
         let is_read_committed = match (begin.isolation, isolation.as_deref()) {
@@ -199,33 +202,24 @@ impl Session {
             && self.can_split(begin)
             && self.listening.is_none()
             && !self.names.has_sql()
-            && query(bytes).is_some_and(is_plain)
+            && is_plain(text)
             && TIMEOUTS.iter().all(|name| self.wanted(name).is_none())
     }
 
     /// Answers a BEGIN that no server hears of.
-    pub(super) fn begin_held(&mut self, begin: Begin, frame: &[u8], now: Mono) {
-        let is_start = query(frame).is_some_and(transactions::says_start);
+    pub(super) fn begin_held(&mut self, lone: &Lone, begin: Begin, bytes: &[u8], now: Mono) {
+        let is_start = lone.text(bytes).is_some_and(transactions::says_start);
         let tag: &[u8] = if is_start { b"START TRANSACTION" } else { b"BEGIN" };
         self.held = Held::Back(Start { begin, so_far: SoFar::Nothing });
         self.count_route(Reason::HeldBack, 0);
-        self.answer_held(tag, now);
+        self.answer_lone(lone, bytes, tag, now);
     }
 
     /// Answers the end of a transaction that no server has heard of.
-    pub(super) fn end_held(&mut self, end: End, now: Mono) {
+    pub(super) fn end_held(&mut self, lone: &Lone, end: End, bytes: &[u8], now: Mono) {
         self.held = Held::None;
-        self.answer_held(if end == End::Commit { b"COMMIT" } else { b"ROLLBACK" }, now);
-    }
-
-    fn answer_held(&mut self, tag: &[u8], now: Mono) {
-        self.names.forget_unnamed();
-        let status = self.held.status();
-        self.say(|out| {
-            backend::command_complete(out, tag);
-            backend::ready_for_query(out, status);
-        });
-        self.become_idle(now);
+        let tag: &[u8] = if end == End::Commit { b"COMMIT" } else { b"ROLLBACK" };
+        self.answer_lone(lone, bytes, tag, now);
     }
 
     /// Whether such a transaction may run anywhere but on the primary.
@@ -246,15 +240,22 @@ impl Session {
         let on_primary = Class::Begin(Begin { access: Access::ReadWrite, ..start.begin });
         let (mut batch, surveyed) = match survey {
             Survey::Batch(batch, surveyed) => (batch, surveyed),
+            // It has to do with no transaction.
+            Survey::Local(Local::Closes(_)) => return survey,
             Survey::Local(_) => {
                 (Batch { class: on_primary, ..Batch::ON_PRIMARY }, Surveyed::Nothing)
             }
-            survey @ (Survey::Drop(_) | Survey::Incomplete | Survey::Terminate) => return survey,
+            survey @ (Survey::Drop(_)
+            | Survey::Incomplete
+            | Survey::Apart(..)
+            | Survey::Terminate) => {
+                return survey;
+            }
         };
         let text = query(bytes);
         if let Some(end) = text.and_then(transactions::end) {
             let end = if is_failed { End::Rollback } else { end };
-            return Survey::Local(Local::End(size(bytes), end));
+            return Survey::Local(Local::End(Lone::query(bytes), end));
         }
         batch.class = self.terms.class_of(batch.class);
         if is_failed {
@@ -378,9 +379,4 @@ fn query(bytes: &[u8]) -> Option<&[u8]> {
         return None;
     }
     frontend::query_text(frontend::body(bytes.get(..header.size)?)).ok()
-}
-
-/// The length of the frame that `bytes` begin with.
-fn size(bytes: &[u8]) -> usize {
-    frame::header(bytes).ok().flatten().map_or(0, |header| header.size)
 }

@@ -16,7 +16,7 @@ use crate::session::requests::{Requests, Taken};
 use crate::session::respond::Trouble;
 use crate::session::sequences::{forget_others, not_own};
 use crate::session::succession::Side;
-use crate::session::survey::{self, Batch, Knowledge, Survey, Surveyed};
+use crate::session::survey::{self, Batch, Ends, Knowledge, Survey, Surveyed};
 use crate::session::worker::Stopping;
 use crate::session::{Batches, Ended, Held, Hold, Phase, Presence, Replay, Session, Skip};
 
@@ -119,12 +119,21 @@ impl Session {
         }
         let limit = self.policy.limits.max_statement_inspect;
         let cluster = &self.client.backend.cluster;
-        let knowledge = Knowledge {
+        let mut knowledge = Knowledge {
             names: &self.names,
             catalog: cluster.catalog(),
             background: self.parameters.background(cluster.schema()),
+            ends: self.ends(),
         };
-        let survey = match survey::survey(&self.worker, &knowledge, bytes, limit) {
+        let mut survey = survey::survey(&self.worker, &knowledge, bytes, limit);
+        if let Ok(Survey::Apart(size, first)) = survey {
+            if let Some(local) = self.apart(bytes.get(..size).unwrap_or_default(), first) {
+                return self.answer(local, bytes, cx, now);
+            }
+            knowledge.ends = Ends::Within;
+            survey = survey::survey(&self.worker, &knowledge, bytes, limit);
+        }
+        let survey = match survey {
             Ok(survey) => survey,
             Err(error) => return Err(self.dismiss(&Trouble::Protocol(error.to_string()), cx)),
         };
@@ -134,7 +143,7 @@ impl Session {
             survey
         };
         match survey {
-            Survey::Incomplete => Ok(Used::Stop(0)),
+            Survey::Incomplete | Survey::Apart(..) => Ok(Used::Stop(0)),
             Survey::Drop(size) => {
                 self.skip = Skip::Bytes(size);
                 Ok(Used::Bytes(0))
@@ -309,7 +318,7 @@ impl Session {
                 }
                 Taken::Incomplete => return Ok(Used::Stop(position)),
                 Taken::Wait => {
-                    self.hold = hold_at(requests.link.gate);
+                    self.hold = Hold::at(requests.link.gate);
                     return Ok(Used::Stop(position));
                 }
                 Taken::TooLong => {
@@ -361,14 +370,6 @@ impl Session {
             let deadline = self.busy_deadline(attached.began, attached.asked);
             self.client.set_activity(Activity::Active, now, deadline);
         }
-    }
-}
-
-/// What a frame waits for that must wait.
-fn hold_at(gate: Gate) -> Hold {
-    match gate {
-        Gate::Open => Hold::Hub,
-        Gate::Shut => Hold::Batch,
     }
 }
 

@@ -25,13 +25,13 @@ impl Session {
         now: Mono,
     ) -> Result<Used, Ended> {
         let used = match local {
-            Local::Begin(size, begin) => {
-                self.begin_held(begin, bytes.get(..size).unwrap_or_default(), now);
-                size
+            Local::Begin(lone, begin) => {
+                self.begin_held(&lone, begin, bytes, now);
+                lone.size
             }
-            Local::End(size, end) => {
-                self.end_held(end, now);
-                size
+            Local::End(lone, end) => {
+                self.end_held(&lone, end, bytes, now);
+                lone.size
             }
             Local::EmptyQuery(size) => {
                 self.names.forget_unnamed();
@@ -43,7 +43,8 @@ impl Session {
             }
             Local::Closes(size) => {
                 self.close_names(bytes.get(..size).unwrap_or_default());
-                self.say(|out| backend::ready_for_query(out, TransactionStatus::Idle));
+                let status = self.held.status();
+                self.say(|out| backend::ready_for_query(out, status));
                 size
             }
             Local::Ours(size) => match self.answer_ours(bytes.get(..size).unwrap_or_default()) {

@@ -39,6 +39,7 @@ mod link;
 mod listening;
 mod local;
 pub mod login;
+mod lone;
 mod machine;
 mod names;
 mod naming;
@@ -87,7 +88,7 @@ use backend::Policy;
 use clients::Client;
 use held::Held;
 use inquiry::Inquiry;
-use link::Link;
+use link::{Gate, Link};
 use listening::Listening;
 #[doc(hidden)]
 pub use machine::Rehearsal;
@@ -259,6 +260,16 @@ enum Hold {
     Hub,
     /// Everything is, ReadyForQuery too, until the client has heard what it has said itself.
     Ready,
+}
+
+impl Hold {
+    /// What a frame waits for that may not go to a server with this gate.
+    const fn at(gate: Gate) -> Self {
+        match gate {
+            Gate::Open => Self::Hub,
+            Gate::Shut => Self::Batch,
+        }
+    }
 }
 
 /// Where the next batch goes because it has failed elsewhere.

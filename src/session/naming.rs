@@ -29,7 +29,7 @@ pub(super) const NAMING: Effects =
     Effects::PREPARES.union(Effects::EXECUTES).union(Effects::DEALLOCATES).union(Effects::DISCARDS);
 
 /// Parameter types of a Parse without any.
-const NO_TYPES: &[u8] = &[0, 0];
+pub(super) const NO_TYPES: &[u8] = &[0, 0];
 
 /// Statement names that a client must not use as they are: they might be ours on the server.
 pub(super) const OUR_PREFIX: &[u8] = b"pgl_";

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::protocol::frontend::{self, Bind, Named, Object, Parse};
 use crate::protocol::{FrameError, FrontendTag, frame};
 use crate::server::statements::{Background, Statement};
+use crate::session::lone::Lone;
 use crate::session::names::Names;
 use crate::session::naming::meant;
 use crate::session::ours::{Asks, asks};
@@ -25,6 +26,9 @@ pub(super) enum Survey {
     Drop(usize),
     /// Something that we answer ourselves.
     Local(Local),
+    /// Messages of this many bytes that begin or end a transaction, in front of others of their batch; and what is known
+    /// of the first. Only if they are to be looked at apart.
+    Apart(usize, Surveyed),
     /// Something for a server, and what is known of its first message.
     Batch(Batch, Surveyed),
     /// The client leaves.
@@ -58,15 +62,25 @@ pub(super) struct Knowledge<'a> {
     pub(super) names: &'a Names,
     pub(super) catalog: &'a LiveCatalog,
     pub(super) background: Option<Background>,
+    pub(super) ends: Ends,
+}
+
+/// How what begins or ends a transaction by the extended protocol is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ends {
+    /// As a part of its batch.
+    Within,
+    /// Apart from what follows, as no server may have to hear of it.
+    Apart,
 }
 
 /// What can be answered without a server.
 #[derive(Debug)]
 pub(super) enum Local {
-    /// A Query of this many bytes that begins a transaction which no server need know of yet.
-    Begin(usize, Begin),
-    /// A Query of this many bytes that ends one.
-    End(usize, transactions::End),
+    /// What begins a transaction which no server need know of yet.
+    Begin(Lone, Begin),
+    /// What ends one.
+    End(Lone, transactions::End),
     /// A Query without a statement, of this many bytes.
     EmptyQuery(usize),
     /// A Query about our parameters, of this many bytes; it may yet need a server.
@@ -264,6 +278,8 @@ fn survey_extended(
     let mut batch = Batch::EMPTY;
     let mut first = Surveyed::Nothing;
     let mut needs_server = false;
+    // What the unnamed statement was before means nothing once another has been parsed.
+    let mut is_parsed = false;
     let mut position = 0;
     loop {
         let rest = bytes.get(position..).unwrap_or_default();
@@ -282,18 +298,24 @@ fn survey_extended(
                 let statement = worker.intern((parse.query, parse.types), known);
                 let verdict = meant(knowledge.names, statement.verdict, &statement.query);
                 batch.join(verdict, &statement.query);
+                is_parsed |= parse.name.is_empty();
                 if position == header.size {
                     first = Surveyed::Parse(statement);
                 }
                 needs_server = true;
             }
             FrontendTag::BIND => {
-                join_named(&mut batch, knowledge.names, Bind::read(body)?.statement);
+                let bind = Bind::read(body)?;
+                if !(is_parsed && bind.statement.is_empty()) {
+                    join_named(&mut batch, knowledge.names, bind.statement);
+                }
                 needs_server = true;
             }
             FrontendTag::DESCRIBE => {
                 let described = Named::read(body)?;
-                if described.object == Object::Statement {
+                if described.object == Object::Statement
+                    && !(is_parsed && described.name.is_empty())
+                {
                     join_named(&mut batch, knowledge.names, described.name);
                 }
                 needs_server = true;
@@ -310,6 +332,12 @@ fn survey_extended(
                 // More of this batch is to come, and it may write.
                 batch.class = strongest(batch.class, Class::Primary(Why::Utility));
                 return Ok(Survey::Batch(batch, first));
+            }
+            FrontendTag::EXECUTE
+                if knowledge.ends == Ends::Apart
+                    && matches!(batch.class, Class::Begin(_) | Class::End) =>
+            {
+                return Ok(Survey::Apart(position, first));
             }
             FrontendTag::EXECUTE => needs_server = true,
             // A Query in the midst of a batch, and whatever else: rare enough not to be looked at.
