@@ -21,7 +21,7 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Begins to count; nothing is counted where there is no perf, or no process.
+    /// Begins to count; nothing is counted where there is no perf, no process, or no event that is asked for.
     pub(crate) fn start(pid: Option<u32>, events: &[&str], scratch: &Path) -> Self {
         let path = scratch.join("perf.csv");
         let _ = fs::remove_file(&path);
@@ -31,7 +31,7 @@ impl Counters {
             perf.args(["-p", &pid.to_string()]);
             perf.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()
         };
-        let perf = pid.and_then(begin);
+        let perf = pid.filter(|_| !events.is_empty()).and_then(begin);
         Self { perf, path, begun: now(), readings: Vec::new() }
     }
 
