@@ -1,5 +1,7 @@
 //! Cancel requests.
 
+use std::time::Duration;
+
 use crate::support::prelude::*;
 use crate::support::scripted;
 
@@ -8,6 +10,7 @@ scripted!(
     a_wrong_key_cancels_nothing,
     a_client_that_waits_is_taken_out_of_the_queue,
     a_server_is_not_handed_on_before_its_cancel_connection_has_closed,
+    a_cancel_that_has_failed_may_be_repeated,
     a_late_cancel_hits_nobody,
     what_is_cancelled_while_it_waits_has_one_end,
     the_clients_cancel_connection_ends_when_the_servers_has,
@@ -151,6 +154,27 @@ async fn what_is_cancelled_while_it_waits_has_one_end(delivery: Delivery) {
     client.expect(one_row("1")).await;
     server.answer([query("select 4")], one_row("4")).await;
     waiting.expect(one_row("4")).await;
+}
+
+async fn a_cancel_that_has_failed_may_be_repeated(delivery: Delivery) {
+    let mut stage = Stage::with(delivery, |config| {
+        config.timeouts.cancel_timeout = Duration::from_millis(50);
+    })
+    .await;
+    let (mut client, mut server) = stage.pair().await;
+    client.send([query("select 1")]).await;
+    server.expect([query("select 1")]).await;
+    // The server takes it and never says that it is done.
+    let mut first = client.ask_to_cancel().await;
+    let _never_closed = stage.primary.cancel().await;
+    first.expect_closed().await;
+    let mut second = client.ask_to_cancel().await;
+    drop(stage.primary.cancel().await);
+    second.expect_closed().await;
+    server.reply([error("57014"), idle()]).await;
+    client.expect([error("57014"), idle()]).await;
+    // What has been sent there may come late.
+    server.expect_closed().await;
 }
 
 async fn a_late_cancel_hits_nobody(delivery: Delivery) {

@@ -40,7 +40,8 @@ pub(super) fn pass_on(worker: &Rc<Worker>, client: &Rc<Client>, canceler: Option
     client.cancelling.set(match client.cancelling.get() {
         Cancelling::No => Cancelling::Yes(1),
         Cancelling::Yes(count) => Cancelling::Yes(count + 1),
-        Cancelling::Unsure => return,
+        // One has failed, and its server will be closed. But what it was to end may still run, there or elsewhere.
+        Cancelling::Unsure => Cancelling::Unsure,
     });
     worker.stats.cancels.add(1);
     let client = Rc::clone(client);
