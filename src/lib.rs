@@ -76,6 +76,10 @@
 //! is later than the session's last write (whose time is read *after* ReadyForQuery) and not older than `max_lag`.
 //! All instants are read from one monotonic clock of this process ([`clock`]): no other machine's clock matters.
 //!
+//! A replica that restarts may show less than before. What was known of it goes with the monitor's connection, which ends
+//! before anybody can be connected anew; and a read that has got its server is routed again if any node was lost since it
+//! was routed ([`cluster::Cluster::setbacks`]), however long it has waited.
+//!
 //! Whatever the level of consistency, a read has one required instant (`session::terms`): the last write of its session,
 //! of its group or to its tables (`session::writes`), the moment it came (`strong`: the poll that answers it starts
 //! later), what a token stands for, or, unless the same replica serves it, what the session has read before.

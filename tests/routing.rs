@@ -1,7 +1,9 @@
 //! Reads on a replica, writes on the primary, and never a wrong answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use pglagoon::cluster::{NodeId, Usable};
 use pglagoon::config::{Config, NoReplica, UntilWrite};
 
 use crate::support::prelude::*;
@@ -12,6 +14,7 @@ scripted!(
     a_read_sees_the_sessions_own_write,
     a_read_sees_every_write_of_its_own_pipeline,
     a_read_waits_for_the_replica_to_catch_up,
+    a_read_that_waits_for_a_server_is_routed_anew_when_the_replica_was_restarted,
     other_sessions_do_not_wait_for_it,
     a_batch_is_as_strong_as_its_strongest_statement,
     a_write_behind_a_read_is_routed_anew,
@@ -145,6 +148,32 @@ async fn a_read_waits_for_the_replica_to_catch_up(delivery: Delivery) {
     stage.replica.as_ref().unwrap().position.set(2000);
     replica.answer([query("select 1")], one_row("1")).await;
     client.expect(one_row("1")).await;
+}
+
+async fn a_read_that_waits_for_a_server_is_routed_anew_when_the_replica_was_restarted(
+    delivery: Delivery,
+) {
+    let (stage, mut client, mut primary, mut replica) = all_with(delivery, impatient).await;
+    let position = Arc::clone(&stage.replica.as_ref().unwrap().position);
+    stage.primary.position.set(2000);
+    run(&mut client, &mut primary, "insert into t values (1)").await;
+    position.set(2000);
+    stage.replica_has_caught_up().await;
+    let mut other = stage.client().await;
+    other.send([query("select 1")]).await;
+    replica.expect([query("select 1")]).await;
+    client.send([query("select 2")]).await;
+    stage.waiting_at(NodeId(1), 1).await;
+    // It comes back with less than the session has written.
+    let cluster = stage.cluster();
+    let before = cluster.setbacks();
+    position.restart(1000);
+    eventually("it is missed", || cluster.setbacks() != before).await;
+    eventually("it is back", || cluster.nodes()[1].usable() == Usable::Up).await;
+    replica.reply(one_row("1")).await;
+    other.expect(one_row("1")).await;
+    primary.answer([query("select 2")], one_row("2")).await;
+    client.expect(one_row("2")).await;
 }
 
 async fn other_sessions_do_not_wait_for_it(delivery: Delivery) {

@@ -24,7 +24,7 @@ mod tracker;
 mod waiting;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Poll as TaskPoll, Waker};
 use std::time::Duration;
 
@@ -82,6 +82,7 @@ pub struct Cluster {
     schema: AtomicU64,
     /// When somebody is known to have changed the catalog last.
     schema_changed: AtomicU64,
+    setbacks: AtomicU32,
 }
 
 impl Cluster {
@@ -118,6 +119,7 @@ impl Cluster {
             deadline_added: Notify::new(),
             schema: AtomicU64::new(0),
             schema_changed: AtomicU64::new(0),
+            setbacks: AtomicU32::new(0),
         }
     }
 
@@ -150,6 +152,13 @@ impl Cluster {
     /// One node.
     pub fn node(&self, id: NodeId) -> Option<&Node> {
         self.nodes.get(id.index())
+    }
+
+    /// Changes whenever a node may have gone back in time: what was known of its freshness before holds no longer. To be
+    /// asked before the nodes are looked at, and again when a server has been got.
+    #[inline]
+    pub fn setbacks(&self) -> u32 {
+        self.setbacks.load(Ordering::Acquire)
     }
 
     /// Changes with every change of the catalog that a session has made.
@@ -285,14 +294,17 @@ impl Cluster {
     /// Called with the tracker locked, so that what is published last is what was found out last. Returns whether
     /// another node is to be written to now.
     fn publish(&self, tracker: &Tracker) -> bool {
-        let now = self.clock.now();
+        let (now, mut setbacks) = (self.clock.now(), 0);
         for node in &self.nodes {
             let id = node.id();
             let Some(known) = tracker.node(id) else { continue };
             let is_primary = tracker.primary() == Some(id);
             node.set_role(if is_primary { Role::Primary } else { Role::Replica });
-            node.publish(tracker.fresh_as_of(id), known.health().state().into(), now);
+            let (fresh, usable) = (tracker.fresh_as_of(id), known.health().state().into());
+            setbacks += u32::from(node.publish(fresh, usable, now));
         }
+        // After the nodes: who sees the new count sees what they are since.
+        self.setbacks.fetch_add(setbacks, Ordering::Release);
         // After the nodes: who sees that the primary is back must not measure its lag by what it was before.
         self.held_at.store(tracker.held_at().0, Ordering::Release);
         self.leadership.publish(tracker.office().term, tracker.writable())

@@ -241,16 +241,19 @@ impl Node {
         self.near.store(zone.is_empty() || *self.zone == *zone, Ordering::Relaxed);
     }
 
-    pub(super) fn publish(&self, fresh_as_of: Mono, usable: Usable, now: Mono) {
+    /// Returns whether the node may have gone back in time.
+    pub(super) fn publish(&self, fresh_as_of: Mono, usable: Usable, now: Mono) -> bool {
         let before = self.usable.swap(usable as u8, Ordering::Relaxed);
         let was_away = before != Usable::Unknown as u8 && before != Usable::Up as u8;
         if usable == Usable::Up && was_away {
             self.returned.store(now.0, Ordering::Relaxed);
         }
-        if before != usable as u8 && !matches!(usable, Usable::Up | Usable::Lagging) {
+        let is_away = before != usable as u8 && !matches!(usable, Usable::Up | Usable::Lagging);
+        if is_away {
             self.epoch.fetch_add(1, Ordering::Release);
         }
         self.fresh_as_of.store(fresh_as_of.0, Ordering::Release);
+        is_away
     }
 
     pub(super) fn begin(&self, worker: usize) {

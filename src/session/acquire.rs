@@ -41,6 +41,7 @@ impl Session {
         now: Mono,
     ) -> Result<(), Trouble> {
         self.follow()?;
+        let setbacks = self.client.backend.cluster.setbacks();
         let route = self.route(batch, patience, now);
         if self.awaits_share(route, now) {
             return Ok(());
@@ -50,7 +51,7 @@ impl Session {
                 Some(Office { node, term }) => (node, Side::Primary(term)),
                 None => return self.await_primary(now),
             },
-            Target::Node(node) => (node, Side::Replica),
+            Target::Node(node) => (node, Side::Replica(setbacks)),
             Target::Refuse => return Err(Trouble::NoReplica),
             Target::WaitFresh { required } => {
                 let cluster = &self.client.backend.cluster;
@@ -130,7 +131,7 @@ impl Session {
             match pool.checkout(self.worker.id, now).map_err(Trouble::NoServer)? {
                 Checkout::Ready(lease) => {
                     if let Some(lease) = revived(&self.worker, lease, self.check_delay(), now) {
-                        self.attach(lease, (node, side), reason, (now, now));
+                        self.take_server(lease, (node, side), reason, (now, now));
                         return Ok(());
                     }
                 }
@@ -172,7 +173,7 @@ impl Session {
             Poll::Ready(Ok(lease)) => {
                 self.phase = Phase::Detached;
                 match revived(&self.worker, lease, self.check_delay(), now) {
-                    Some(lease) => self.attach(lease, node, reason, (since, now)),
+                    Some(lease) => self.take_server(lease, node, reason, (since, now)),
                     None => self
                         .check_out(node, reason, now)
                         .or_else(|trouble| self.turn_to_primary(node, trouble, now))?,
@@ -180,6 +181,23 @@ impl Session {
                 Ok(Moved::Yes)
             }
         }
+    }
+
+    /// Takes a server that a pool has given, unless its node may show less by now than when it was chosen: then the batch
+    /// is routed again.
+    fn take_server(
+        &mut self,
+        lease: Lease<Box<Link>>,
+        (node, side): (NodeId, Side),
+        reason: Reason,
+        times: (Mono, Mono),
+    ) {
+        if side.may_have_gone_back(&self.client.backend.cluster) {
+            lease.put_back(times.1);
+            self.phase = Phase::Detached;
+            return;
+        }
+        self.attach(lease, (node, side), reason, times);
     }
 
     /// Takes a server, and makes it have what the session wants.

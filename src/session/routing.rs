@@ -120,7 +120,7 @@ impl Session {
         }
         let place = match side {
             Side::Primary(_) => "primary".to_owned(),
-            Side::Replica => format!("replica {}", node.0),
+            Side::Replica(_) => format!("replica {}", node.0),
         };
         let report = Report {
             severity: Severity::Notice,

@@ -7,7 +7,7 @@
 use std::task::Context;
 
 use crate::clock::Mono;
-use crate::cluster::{NodeId, Term};
+use crate::cluster::{Cluster, NodeId, Term};
 use crate::pool::WaitError;
 use crate::session::acquire::Moved;
 use crate::session::clients::Activity;
@@ -19,19 +19,26 @@ use crate::session::{Ended, Pending, Phase, Session};
 pub(super) enum Side {
     /// The primary of this term.
     Primary(Term),
-    /// A replica, whatever has become of it since.
-    Replica,
+    /// A replica, when the cluster had seen so many setbacks.
+    Replica(u32),
 }
 
 impl Side {
     #[inline]
     pub(super) const fn is_replica(self) -> bool {
-        matches!(self, Self::Replica)
+        matches!(self, Self::Replica(_))
     }
 
     #[inline]
     pub(super) const fn is_primary(self) -> bool {
         matches!(self, Self::Primary(_))
+    }
+
+    /// Whether it was a replica, and what was known of its freshness holds no longer: it may have been restarted, and show
+    /// less than before.
+    #[inline]
+    pub(super) fn may_have_gone_back(self, cluster: &Cluster) -> bool {
+        matches!(self, Self::Replica(setbacks) if setbacks != cluster.setbacks())
     }
 
     /// Whether it was the primary, and another is now.

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::sync::watch;
+
 use super::frames::{Frame, bind_complete, complete, idle, parse_complete};
 use super::wire::Wire;
 
@@ -10,6 +12,7 @@ use super::wire::Wire;
 pub(crate) struct Position {
     role: Role,
     lsn: AtomicU64,
+    restarts: watch::Sender<()>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,12 +23,22 @@ enum Role {
 
 impl Position {
     pub(crate) fn primary() -> Self {
-        Self { role: Role::Primary, lsn: AtomicU64::new(1000) }
+        Self::of(Role::Primary)
     }
 
     /// A standby that has replayed all that [`Position::primary`] begins with.
     pub(crate) fn standby() -> Self {
-        Self { role: Role::Standby, lsn: AtomicU64::new(1000) }
+        Self::of(Role::Standby)
+    }
+
+    fn of(role: Role) -> Self {
+        Self { role, lsn: AtomicU64::new(1000), restarts: watch::Sender::new(()) }
+    }
+
+    /// The node is restarted, and comes back with as much as this: the monitor's connection is lost.
+    pub(crate) fn restart(&self, lsn: u64) {
+        self.set(lsn);
+        self.restarts.send_replace(());
     }
 
     /// From now on the node has flushed, or replayed, up to here.
@@ -49,8 +62,12 @@ impl Position {
 pub(super) async fn answer(mut wire: Wire, position: &Position) -> Option<()> {
     let mut statement = Vec::new();
     let mut answers = Vec::new();
+    let mut restarted = position.restarts.subscribe();
     loop {
-        let Some(frame) = next(&mut wire).await else { return Some(()) };
+        let frame = tokio::select! {
+            frame = next(&mut wire) => frame?,
+            _ = restarted.changed() => return Some(()),
+        };
         match frame.tag {
             b'Q' => answers.extend([complete("SET"), idle()]),
             b'P' => answers.push(parse_complete()),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use pglagoon::cluster::Cluster;
+use pglagoon::cluster::{Cluster, NodeId};
 use pglagoon::config::{
     Config, Database, Host, ListenAddress, NodeUrl, Overrides, ServerTlsMode, User, UserRouting,
     UserSecret, Workers,
@@ -166,10 +166,14 @@ impl Stage {
 
     /// Waits until as many clients as this wait for a server of the primary.
     pub(crate) async fn waiting(&self, count: usize) {
+        self.waiting_at(NodeId::FIRST, count).await;
+    }
+
+    /// The same of a server of this node.
+    pub(crate) async fn waiting_at(&self, node: NodeId, count: usize) {
         let backend = self.backend();
         let now = self.proxy.borrow().as_ref().unwrap().clock().now();
-        let primary = pglagoon::cluster::NodeId::FIRST;
-        let has = || backend.pool_snapshot(primary, now).is_some_and(|pool| pool.waiting == count);
+        let has = || backend.pool_snapshot(node, now).is_some_and(|pool| pool.waiting == count);
         eventually("clients wait", has).await;
     }
 
