@@ -28,6 +28,8 @@ const HARMLESS: &[&str] = &[
     "random",
     "random_normal",
     "timeofday",
+    // By mistake, of `timetz`, before PostgreSQL 14.
+    "timezone",
     "uuidv4",
     "uuidv7",
 ];

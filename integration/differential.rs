@@ -29,7 +29,7 @@ use self::{
     script::{Case, Step, Variant},
 };
 use crate::{
-    fixture::{client, installation, on_each_version},
+    fixture::{client, eventually, installation, on_each_version, one},
     pooler::Pooler,
 };
 
@@ -134,7 +134,7 @@ impl Bench {
                 let copy =
                     format!("CREATE DATABASE {} TEMPLATE differ_1 OWNER differ", way.database());
                 // Whoever has just left the template may not be gone yet.
-                crate::fixture::eventually("the template to be free", async || {
+                eventually("the template to be free", async || {
                     keeper.batch_execute(&copy).await.ok()
                 })
                 .await;
@@ -174,8 +174,16 @@ impl Bench {
                 let mut clients = Vec::new();
                 for _ in 0..SERVERS {
                     let client = client(&url).await;
-                    client.batch_execute(begin).await.unwrap();
-                    client.batch_execute("SELECT 1").await.unwrap();
+                    eventually("a server of that node", async || {
+                        client.batch_execute(begin).await.unwrap();
+                        let on_replica = one(&client, "SELECT pg_is_in_recovery()").await == "t";
+                        if on_replica == begin.ends_with("READ ONLY") {
+                            return Some(());
+                        }
+                        client.batch_execute("ROLLBACK").await.unwrap();
+                        None
+                    })
+                    .await;
                     clients.push(client);
                 }
                 for client in clients {

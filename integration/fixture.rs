@@ -16,7 +16,7 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 pub(crate) const VERSIONS: [u16; 2] = [15, 18];
 
 /// What stands in for them: `PGLAGOON_VERSIONS=13,17` has what is called `on_15` run on 13, and `on_18` on 17.
-fn versions() -> [u16; VERSIONS.len()] {
+pub(crate) fn versions() -> [u16; VERSIONS.len()] {
     static CHOSEN: OnceLock<[u16; VERSIONS.len()]> = OnceLock::new();
     *CHOSEN.get_or_init(|| {
         let Ok(list) = std::env::var("PGLAGOON_VERSIONS") else { return VERSIONS };

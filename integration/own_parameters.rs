@@ -7,7 +7,9 @@ use tokio_postgres::{
 };
 
 use crate::{
-    fixture::{client, eventually, on_each_version, own_cluster, unique},
+    fixture::{
+        VERSIONS, client, eventually, index, on_each_version, own_cluster, standing_for, unique,
+    },
     pooler::{Pooler, shared_pooler},
 };
 
@@ -262,7 +264,7 @@ async fn a_token_carries_a_write_to_another_pooler(major: u16) {
 }
 
 async fn a_token_of_another_system_is_refused(major: u16) {
-    let other = if major == 15 { 18 } else { 15 };
+    let other = standing_for(VERSIONS[1 - index(major)]);
     let elsewhere = client(&shared_pooler(other).await.url()).await;
     let token = shown(&elsewhere, "pglagoon.token").await;
     let client = client(&shared_pooler(major).await.url()).await;

@@ -46,10 +46,15 @@ async fn a_text_that_comes_again_is_planned_once(major: u16) {
             assert_eq!(found, number + 1);
         }
     }
-    let plans = "SELECT (generic_plans + custom_plans)::text FROM pg_prepared_statements \
-                 WHERE statement = 'SELECT $1 + 1'";
+    let of = "FROM pg_prepared_statements WHERE statement = 'SELECT $1 + 1'";
+    assert_eq!(ask(&ours, &format!("SELECT count(*)::text {of}")).await, "1");
+    if major < 14 {
+        eprintln!("PostgreSQL {major} does not count how often a prepared statement was run");
+        return;
+    }
     let all = TIMES * 2;
-    assert_eq!(ask(&ours, plans).await, (all - 1).to_string(), "all but the first");
+    let plans = ask(&ours, &format!("SELECT (generic_plans + custom_plans)::text {of}")).await;
+    assert_eq!(plans, (all - 1).to_string(), "all but the first");
     pooler.check();
 }
 

@@ -11,7 +11,11 @@ use std::{
 
 use parking_lot::Mutex;
 use pglagoon::demo::{Cluster, Node};
-use tokio::sync::OnceCell;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::OnceCell,
+};
 use tokio_postgres::Client;
 
 use crate::fixture::{VERSIONS, client, eventually, index, shared_cluster};
@@ -95,6 +99,26 @@ impl Pooler {
     pub(crate) async fn operator(&self) -> Client {
         let (server, _) = self.url.rsplit_once('/').unwrap();
         client(&format!("{server}/pglagoon")).await
+    }
+
+    /// What it tells Prometheus; `http.address` must be `"127.0.0.1:0"`.
+    pub(crate) async fn metrics(&self) -> String {
+        let log = self.log();
+        let (_, rest) = log.split_once("serving metrics and health address=").unwrap();
+        let address = rest.lines().next().unwrap().trim();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    /// The value of this series, which must be one that it tells Prometheus.
+    pub(crate) async fn metric(&self, series: &str) -> f64 {
+        let metrics = self.metrics().await;
+        let line = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {series} in {metrics}")).parse().unwrap()
     }
 
     /// Where clients connect.

@@ -1,6 +1,7 @@
 //! Reads on a replica, writes on the primary, and never a wrong answer.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pglagoon::cluster::{NodeId, Usable};
@@ -28,6 +29,7 @@ scripted!(
     a_replica_that_vanishes_before_its_answer_is_replaced_by_the_primary,
     a_replica_that_vanishes_within_its_answer_is_40001,
     a_replica_that_leaves_behind_its_answer_is_not_missed,
+    a_replica_that_lets_nobody_in_is_replaced_by_the_primary,
     a_prepared_read_runs_again_on_the_primary,
     a_read_behind_a_close_that_was_answered_does_not_run_again,
     a_read_behind_one_that_runs_again_is_not_lost,
@@ -348,6 +350,16 @@ async fn a_replica_that_leaves_behind_its_answer_is_not_missed(delivery: Deliver
     drop(replica);
     client.expect(one_row("1")).await;
     run(&mut client, &mut primary, "delete from t").await;
+}
+
+async fn a_replica_that_lets_nobody_in_is_replaced_by_the_primary(delivery: Delivery) {
+    let (stage, mut client, mut primary, replica) = all(delivery).await;
+    stage.replica.as_ref().unwrap().is_starting.store(true, Ordering::Relaxed);
+    replica.vanish().await;
+    // 57P03: its monitor has not noticed yet.
+    for sql in ["select 1", "select 2"] {
+        run(&mut client, &mut primary, sql).await;
+    }
 }
 
 async fn a_replica_that_vanishes_within_its_answer_is_40001(delivery: Delivery) {

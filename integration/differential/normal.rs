@@ -1,7 +1,7 @@
 //! What two servers need not agree on: process numbers, oids of new objects, names of temporary schemas, the line in
 //! PostgreSQL's source of an error that pgLagoon may report in its stead.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::differential::{client::Answer, frames::Frame};
 
@@ -11,9 +11,13 @@ const FIRST_ORDINARY: u32 = 16_384;
 /// Makes the answers of a whole session comparable with those of another.
 pub(super) fn normalise(answers: &mut [Answer], database: &str) {
     let mut oids = Oids::default();
+    let is_13 = answers.first().is_some_and(|answer| is_13(&answer.frames));
     for (index, answer) in answers.iter_mut().enumerate() {
         if index == 0 {
             log_in(&mut answer.frames);
+        }
+        if is_13 {
+            report_late(&mut answer.frames);
         }
         for frame in &mut answer.frames {
             match frame.tag {
@@ -36,9 +40,39 @@ fn contains(body: &[u8], part: &[u8]) -> bool {
     body.windows(part.len()).any(|window| window == part)
 }
 
-/// The order of parameters is nobody's business, nor are process number and secret.
+fn is_13(frames: &[Frame]) -> bool {
+    frames.iter().any(|frame| frame.body.starts_with(b"server_version\x0013."))
+}
+
+/// Puts in front of each ReadyForQuery, in order, the last that was reported of each parameter, as PostgreSQL does from 14
+/// on; 13 reports whatever a parameter passes through.
+fn report_late(frames: &mut Vec<Frame>) {
+    let mut late = Vec::with_capacity(frames.len());
+    let mut reports = BTreeMap::new();
+    for frame in frames.drain(..) {
+        match frame.tag {
+            b'S' => {
+                let name = frame.body.split(|byte| *byte == 0).next().unwrap().to_vec();
+                reports.insert(name, frame);
+                continue;
+            }
+            b'Z' => late.extend(std::mem::take(&mut reports).into_values()),
+            _ => {}
+        }
+        late.push(frame);
+    }
+    late.extend(reports.into_values());
+    *frames = late;
+}
+
+/// The order of parameters is nobody's business, nor are process number and secret. What PostgreSQL reports from 14 on
+/// pgLagoon reports in front of 13 as well.
 fn log_in(frames: &mut Vec<Frame>) {
     frames.retain(|frame| frame.tag != b'K');
+    if is_13(frames) {
+        let newer: [&[u8]; 2] = [b"default_transaction_read_only\0", b"in_hot_standby\0"];
+        frames.retain(|frame| !newer.iter().any(|name| frame.body.starts_with(name)));
+    }
     let is_parameter = |frame: &Frame| frame.tag == b'S';
     let Some(start) = frames.iter().position(is_parameter) else { return };
     let len = frames[start..].iter().take_while(|frame| is_parameter(frame)).count();

@@ -29,7 +29,7 @@ use std::{
 
 use tokio::process::Command;
 
-use crate::fixture::{VERSIONS, shared_cluster, standing_for};
+use crate::fixture::{VERSIONS, shared_cluster, standing_for, versions};
 use crate::pooler::shared_pooler;
 
 /// The columns of the table.
@@ -178,6 +178,10 @@ fn compare(driver: &str, version: &str, cells: &[&str]) {
     // Versions from a distribution are what they are.
     let said = row.map(|(_, row)| row.split('|').skip(2).map(str::trim).collect::<Vec<_>>());
     let found: Vec<&str> = cells.iter().copied().chain([""]).collect();
+    if versions() != VERSIONS && cells.contains(&"driver") {
+        eprintln!("{driver} {version} does not work with all of {:?}: {found:?}", versions());
+        return;
+    }
     assert_eq!(said.as_ref(), Some(&found), "{driver}: `make drivers UPDATE=1` writes the table");
 }
 

@@ -35,9 +35,6 @@ impl Session {
     ) -> Result<Moved, Ended> {
         let mut out = Gather::new(bytes, mixed);
         let Phase::Attached(attached) = &mut self.phase else { return Ok(Moved::No) };
-        let Some(traffic) = self.client.backend.traffic.get(self.worker.lane()) else {
-            return Ok(Moved::No);
-        };
         let mut replies = Replies {
             link: &mut attached.lease,
             names: &mut self.names,
@@ -46,7 +43,6 @@ impl Session {
             pins: &mut attached.pins,
             sequences: &mut self.sequences,
             inquiry: &mut attached.inquiry,
-            traffic,
             from: attached.side,
             held: self.held,
             seen: replies::Seen::default(),
@@ -65,10 +61,11 @@ impl Session {
         if self.try_again(seen, cx, now)? == Moved::Yes {
             return Ok(Moved::Yes);
         }
-        let Phase::Attached(attached) = &mut self.phase else { return Ok(Moved::No) };
         if seen.error.is_some() {
             self.held.fail();
+            self.count_errors(seen.errors);
         }
+        let Phase::Attached(attached) = &mut self.phase else { return Ok(Moved::No) };
         if seen.ready > 0 {
             if attached.wrote != Wrote::No && attached.side.is_primary() {
                 let at = self.parameters.commits().visible_at(self.worker.now());
@@ -111,6 +108,13 @@ impl Session {
         self.look_after_pins(cx);
         let _ = self.release_if_done(now);
         Ok(Moved::Yes)
+    }
+
+    #[cold]
+    fn count_errors(&self, count: u64) {
+        if let Some(traffic) = self.client.backend.traffic.get(self.worker.lane()) {
+            traffic.errors.add(count);
+        }
     }
 
     /// The server has told that it closes the connection. What a primary says the client has been shown, if it concerns

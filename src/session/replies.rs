@@ -18,8 +18,6 @@ use crate::session::parameters::{Outcome, Parameters, is_settable};
 use crate::session::pins::{Pins, Stains};
 use crate::session::sequences::Use;
 use crate::session::succession::Side;
-use crate::telemetry::Traffic;
-
 /// Everything that a server's answer may change.
 #[derive(Debug)]
 pub(super) struct Replies<'a> {
@@ -30,7 +28,6 @@ pub(super) struct Replies<'a> {
     pub(super) pins: &'a mut Pins,
     pub(super) sequences: &'a mut Use,
     pub(super) inquiry: &'a mut Inquiry,
-    pub(super) traffic: &'a Traffic,
     /// The server's node: of a replica's farewell the client is told nothing, nor of a primary's that has answered
     /// everything.
     pub(super) from: Side,
@@ -47,6 +44,8 @@ pub(super) struct Seen {
     pub(super) ready: u32,
     /// The first error, if there was one.
     pub(super) error: Option<ServerError>,
+    /// How many there were.
+    pub(super) errors: u64,
     /// Whether the server has warned that it is about to close the connection.
     pub(super) is_leaving: bool,
     /// What became of the settings that the session brought with it.
@@ -284,7 +283,7 @@ impl Replies<'_> {
             }
         } else {
             self.parameters.on_error();
-            self.traffic.errors.add(1);
+            self.seen.errors += 1;
         }
         if self.seen.error.is_none() {
             let code = fields.code().unwrap_or(SqlState::INTERNAL_ERROR);

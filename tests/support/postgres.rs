@@ -2,14 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::catalog;
-use super::frames::{Frame, bytes, parameter};
+use super::frames::{Frame, bytes, fatal, parameter};
 use super::monitor::{self, Position};
 use super::wire::{Delivery, PATIENCE, Wire};
 
@@ -19,6 +19,8 @@ pub(crate) struct Postgres {
     address: SocketAddr,
     /// What it tells the monitor.
     pub(crate) position: Arc<Position>,
+    /// Whether it lets nobody in but the monitor: it starts up.
+    pub(crate) is_starting: Arc<AtomicBool>,
     logins: mpsc::Receiver<Server>,
     cancels: mpsc::Receiver<Cancel>,
 }
@@ -44,6 +46,7 @@ pub(crate) struct Cancel {
 /// What the accepting task needs.
 struct Doors {
     position: Arc<Position>,
+    is_starting: Arc<AtomicBool>,
     logins: mpsc::Sender<Server>,
     cancels: mpsc::Sender<Cancel>,
     process_ids: AtomicI32,
@@ -57,9 +60,10 @@ impl Postgres {
         let address = listener.local_addr().unwrap();
         let (login_sender, logins) = mpsc::channel(64);
         let (cancel_sender, cancels) = mpsc::channel(64);
-        let position = Arc::new(position);
+        let (position, is_starting) = (Arc::new(position), Arc::default());
         let doors = Arc::new(Doors {
             position: Arc::clone(&position),
+            is_starting: Arc::clone(&is_starting),
             logins: login_sender,
             cancels: cancel_sender,
             process_ids: AtomicI32::new(1000),
@@ -70,7 +74,7 @@ impl Postgres {
                 tokio::task::spawn(receive(stream, Arc::clone(&doors)));
             }
         });
-        Self { address, position, logins, cancels }
+        Self { address, position, is_starting, logins, cancels }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -175,11 +179,15 @@ async fn receive(stream: TcpStream, doors: Arc<Doors>) -> Option<()> {
         .filter(|pair| !pair[0].is_empty())
         .map(|pair| (pair[0].clone(), pair[1].clone()))
         .collect();
+    let is_monitor = ("application_name".to_owned(), "pglagoon monitor".to_owned());
+    let is_monitor = parameters.contains(&is_monitor);
+    if !is_monitor && doors.is_starting.load(Ordering::Relaxed) {
+        return wire.try_send(&fatal("57P03").bytes()).await.ok();
+    }
     let process_id = doors.process_ids.fetch_add(1, Ordering::Relaxed);
     let secret = process_id.wrapping_mul(77_777).to_be_bytes().to_vec();
     wire.try_send(&greeting(process_id, &secret)).await.ok()?;
-    let is_monitor = ("application_name".to_owned(), "pglagoon monitor".to_owned());
-    if parameters.contains(&is_monitor) {
+    if is_monitor {
         return monitor::answer(wire, &doors.position).await;
     }
     if parameters.contains(&("application_name".to_owned(), "pglagoon catalog".to_owned())) {
