@@ -11,13 +11,14 @@ const FIRST_ORDINARY: u32 = 16_384;
 /// Makes the answers of a whole session comparable with those of another.
 pub(super) fn normalise(answers: &mut [Answer], database: &str) {
     let mut oids = Oids::default();
+    let mut believed = HashMap::new();
     let is_13 = answers.first().is_some_and(|answer| is_13(&answer.frames));
     for (index, answer) in answers.iter_mut().enumerate() {
         if index == 0 {
             log_in(&mut answer.frames);
         }
         if is_13 {
-            report_late(&mut answer.frames);
+            report_late(&mut answer.frames, &mut believed);
         }
         for frame in &mut answer.frames {
             match frame.tag {
@@ -44,24 +45,30 @@ fn is_13(frames: &[Frame]) -> bool {
     frames.iter().any(|frame| frame.body.starts_with(b"server_version\x0013."))
 }
 
-/// Puts in front of each ReadyForQuery, in order, the last that was reported of each parameter, as PostgreSQL does from 14
-/// on; 13 reports whatever a parameter passes through.
-fn report_late(frames: &mut Vec<Frame>) {
+/// Puts in front of each ReadyForQuery, in order, what was reported of each parameter at last, if the client does not
+/// believe it already: as PostgreSQL does from 14 on. 13 reports whatever a parameter passes through.
+fn report_late(frames: &mut Vec<Frame>, believed: &mut HashMap<Vec<u8>, Vec<u8>>) {
     let mut late = Vec::with_capacity(frames.len());
     let mut reports = BTreeMap::new();
-    for frame in frames.drain(..) {
-        match frame.tag {
-            b'S' => {
-                let name = frame.body.split(|byte| *byte == 0).next().unwrap().to_vec();
-                reports.insert(name, frame);
-                continue;
+    let mut settle = |reports: &mut BTreeMap<Vec<u8>, Frame>, late: &mut Vec<Frame>| {
+        for (name, frame) in std::mem::take(reports) {
+            if believed.insert(name, frame.body.clone()).as_ref() != Some(&frame.body) {
+                late.push(frame);
             }
-            b'Z' => late.extend(std::mem::take(&mut reports).into_values()),
-            _ => {}
+        }
+    };
+    for frame in frames.drain(..) {
+        if frame.tag == b'S' {
+            let name = frame.body.split(|byte| *byte == 0).next().unwrap();
+            reports.insert(name.to_vec(), frame);
+            continue;
+        }
+        if frame.tag == b'Z' {
+            settle(&mut reports, &mut late);
         }
         late.push(frame);
     }
-    late.extend(reports.into_values());
+    settle(&mut reports, &mut late);
     *frames = late;
 }
 
