@@ -4,13 +4,15 @@
 use tokio_postgres::{Client, Error, error::SqlState};
 
 use crate::{
-    fixture::{client, eventually, on_each_version, unique},
-    pooler::shared_pooler,
+    fixture::{client, eventually, on_each_version, one, own_cluster, unique},
+    own_parameters::listener,
+    pooler::{Pooler, shared_pooler},
 };
 
 on_each_version!(
     no_sequence_of_statements_meets_a_read_only_server,
     what_would_pin_a_replica_fails_its_transaction_alone,
+    what_is_written_otherwise_is_not_taken_for_a_read,
 );
 
 /// How many statements each client sends.
@@ -117,4 +119,50 @@ async fn what_would_pin_a_replica_fails_its_transaction_alone(major: u16) {
         client.query(&lock, &[&value]).await.unwrap();
         client.batch_execute("SELECT pg_advisory_unlock_all()").await.unwrap();
     }
+}
+
+async fn what_is_written_otherwise_is_not_taken_for_a_read(major: u16) {
+    let cluster = own_cluster(major).replicas(1).start().await.unwrap();
+    let keys = [("routing.max_lag", "\"1min\"")];
+    let pooler = Pooler::start(&cluster, &keys).await;
+    let url = pooler.url();
+    let with_reads_on_replicas = async |url: &str| {
+        let (client, mut told) = listener(url).await;
+        client.batch_execute("SET pglagoon.explain = on").await.unwrap();
+        eventually("reads on a replica", async || {
+            while told.try_recv().is_ok() {}
+            client.batch_execute("SELECT 1").await.unwrap();
+            told.recv().await.unwrap().contains(": replica").then_some(())
+        })
+        .await;
+        client
+    };
+    // By the usual rules a literal and a comment; by those of the session a function that tells where it runs.
+    let escaped = r"SELECT '\'' IS NULL OR pg_is_in_recovery() OR ' --' IS NULL";
+    let shared = r"SELECT E'ぃ\' IS NULL OR pg_is_in_recovery() --'";
+    for (set, sql) in
+        [("standard_conforming_strings = off", escaped), ("client_encoding = 'SJIS'", shared)]
+    {
+        let name = set.split(' ').next().unwrap();
+        let startup = format!("{url}?options=-c%20{}", set.replace(" = ", "%3d").replace('\'', ""));
+        for (url, commands) in [(&url, [format!("SET {set}")]), (&startup, ["SELECT 1".to_owned()])]
+        {
+            let client = with_reads_on_replicas(url).await;
+            client.batch_execute(&commands[0]).await.unwrap();
+            for _ in 0..5 {
+                assert_eq!(one(&client, sql).await, "f", "{commands:?}");
+                let row = client.query_one(sql, &[]).await.unwrap();
+                assert!(!row.get::<_, bool>(0), "{commands:?}");
+            }
+            client.batch_execute(&format!("RESET {name}")).await.unwrap();
+        }
+    }
+    // The servers' own default counts as well.
+    let sql = "ALTER ROLE app SET standard_conforming_strings = off";
+    cluster.primary().execute(sql).await.unwrap();
+    cluster.wait_caught_up().await.unwrap();
+    let pooler = Pooler::start(&cluster, &keys).await;
+    let client = with_reads_on_replicas(&pooler.url()).await;
+    assert_eq!(one(&client, escaped).await, "f");
+    pooler.check();
 }

@@ -146,6 +146,7 @@
 //! | who gets which server, and how many there are | [`pool`] |
 //! | **what follows its client** | |
 //! | parameters; what RESET and DISCARD ALL go back to | `session::parameters`, [`server::settings`]; `session::resets` |
+//! | which sessions write in another way than `sql` reads | `session::dialect` |
 //! | what `set_config` changes, also with bound values | `sql::settings` (`config`), `session::bound` |
 //! | which spellings of a value are the same | `sql::settings::canonical` |
 //! | parameters of ours, `SET pglagoon.*` | `session::ours`; what they ask for: `session::terms` |

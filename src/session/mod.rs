@@ -26,6 +26,7 @@ mod cleaning;
 pub mod clients;
 mod columns;
 pub mod connect;
+mod dialect;
 pub mod directory;
 mod fitting;
 pub mod forecast;
@@ -311,6 +312,8 @@ impl Session {
         let version = client.backend.cluster.version();
         let policy = client.backend.policy();
         let terms = Terms::new(&policy, &client, &settings);
+        let mut names = Names::default();
+        names.adopt_dialect(&settings);
         Self {
             worker: Rc::clone(worker),
             edition: client.backend.cluster.catalog().edition(),
@@ -323,7 +326,7 @@ impl Session {
             skip: Skip::Nothing,
             presence: Presence::Here,
             to_client,
-            names: Names::default(),
+            names,
             parameters: Parameters::new(settings),
             listening: None,
             last_write: Mono::ZERO,

@@ -12,8 +12,10 @@ use foldhash::fast::RandomState;
 
 use crate::protocol::frontend::{self, Parse};
 use crate::protocol::{FrontendTag, frame};
+use crate::server::settings::Settings;
 use crate::server::statements::{Statement, StatementId};
 use crate::session::clients::Tally;
+use crate::session::dialect::Dialect;
 
 /// Statements by a client's names for them.
 type Named = HashMap<Box<[u8]>, Arc<Statement>, RandomState>;
@@ -58,6 +60,7 @@ pub(crate) struct Names {
     of_sql: usize,
     /// Whether a PREPARE was sent whose name could not be read.
     has_unread: bool,
+    dialect: Dialect,
     /// Of the names, texts and types that are kept, those on their way included; without the unnamed statement.
     tally: Tally,
 }
@@ -67,6 +70,19 @@ impl Names {
     #[inline]
     pub(crate) fn bytes(&self) -> usize {
         self.tally.bytes
+    }
+
+    /// How the texts of the statements are written.
+    #[inline]
+    pub(super) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Reads texts as they are written by who has these settings.
+    pub(super) fn adopt_dialect(&mut self, settings: &Settings) {
+        if self.dialect == Dialect::Usual {
+            self.dialect = Dialect::of(settings);
+        }
     }
 
     /// How much is kept.

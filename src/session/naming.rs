@@ -37,8 +37,9 @@ pub(super) const OUR_PREFIX: &[u8] = b"pgl_";
 /// The portal in which a PREPARE of ours runs. No statement is ever called so either.
 const OUR_PORTAL: &[u8] = b"pgl_0";
 
-/// What a text is, given what the client calls by the names in it: an EXECUTE is what it executes.
+/// What a text is, given how its client writes and what it calls by the names in it: an EXECUTE is what it executes.
 pub(super) fn meant(names: &Names, verdict: Verdict, text: &[u8]) -> Verdict {
+    let verdict = names.dialect().trust(verdict, text);
     if !verdict.effects.contains(Effects::EXECUTES) || verdict.effects.contains(Effects::MULTI) {
         return verdict;
     }

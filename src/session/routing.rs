@@ -23,15 +23,21 @@ impl Session {
     pub(super) fn adopt_policy(&mut self) {
         self.version = self.client.backend.cluster.version();
         self.policy = self.client.backend.policy();
-        self.terms = Terms::new(&self.policy, &self.client, self.parameters.in_force());
+        self.make_terms();
     }
 
     /// Goes by the session's own parameters as they are now.
     #[inline]
     pub(super) fn renew_terms(&mut self) {
         if !Arc::ptr_eq(&self.terms.of, self.parameters.in_force()) {
-            self.terms = Terms::new(&self.policy, &self.client, self.parameters.in_force());
+            self.make_terms();
         }
+    }
+
+    fn make_terms(&mut self) {
+        let own = self.parameters.in_force();
+        self.terms = Terms::new(&self.policy, &self.client, own);
+        self.names.adopt_dialect(own);
     }
 
     pub(super) fn route(&mut self, batch: &Batch, patience: Patience, now: Mono) -> Route {

@@ -14,6 +14,7 @@ use crate::pool::{Checkout, Lease};
 use crate::server::exchange::{self, ExchangeError};
 use crate::server::settings::{DATE_STYLE, Settings, Value};
 use crate::session::backend::Backend;
+use crate::session::dialect;
 use crate::session::fitting::revived;
 use crate::session::link::Link;
 use crate::session::refusal::Refusal;
@@ -30,7 +31,7 @@ const KINDS: usize = 256;
 pub(crate) struct Welcome {
     /// Names and values of ParameterStatus, `application_name` apart.
     pub(crate) reported: Vec<(String, String)>,
-    /// What the client asked for: shared by all clients of the kind.
+    /// What the client asked for, and what decides how its texts are read: shared by all clients of the kind.
     pub(crate) settings: Arc<Settings>,
 }
 
@@ -48,12 +49,12 @@ impl Welcomes {
         self.kinds.get(settings).map(Arc::clone)
     }
 
-    /// Remembers what a kind of client is told.
-    pub(crate) fn insert(&mut self, welcome: &Arc<Welcome>) {
+    /// Remembers what clients are told that ask for `settings`.
+    pub(crate) fn insert(&mut self, settings: &Settings, welcome: &Arc<Welcome>) {
         if self.kinds.len() >= KINDS {
             self.kinds.clear();
         }
-        self.kinds.insert((*welcome.settings).clone(), Arc::clone(welcome));
+        self.kinds.insert(settings.clone(), Arc::clone(welcome));
     }
 
     /// The set that all clients who want the same share.
@@ -85,8 +86,9 @@ pub(super) async fn welcome(
     match found {
         Ok(reported) => {
             lease.put_back(now);
-            let welcome = Arc::new(Welcome { reported, settings: Arc::new(settings.clone()) });
-            backend.welcomes.lock().insert(&welcome);
+            let own = Arc::new(dialect::complete(settings, &reported));
+            let welcome = Arc::new(Welcome { reported, settings: own });
+            backend.welcomes.lock().insert(settings, &welcome);
             Ok(welcome)
         }
         Err(ExchangeError::Refused(_, _, fields)) => {

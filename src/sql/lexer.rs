@@ -1,6 +1,7 @@
 //! PostgreSQL's lexical rules over bytes, without allocation.
 //!
-//! It follows `src/backend/parser/scan.l` with `standard_conforming_strings = on`. Where server
+//! It follows `src/backend/parser/scan.l` with `standard_conforming_strings = on` and an encoding in which the bytes of
+//! ASCII stand for themselves; what is written otherwise the session does not trust it with. Where server
 //! versions disagree (`1a`, `$1a`, a vertical tab) it refuses rather than guesses. Texts must
 //! be free of NUL bytes and valid UTF-8, which [`mod@encoding`] tests.
 

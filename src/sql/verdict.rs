@@ -2,6 +2,7 @@
 
 use bitflags::bitflags;
 
+use super::classify::Finding;
 use super::tables::Tables;
 
 /// What one Query or Parse text is, and what it does to the session that runs it.
@@ -16,6 +17,14 @@ pub struct Verdict {
     pub fingerprint: u64,
     /// What it reads if it is a read, else what it may write: views, partitions, triggers and cascades followed.
     pub tables: Tables,
+}
+
+impl Verdict {
+    /// What is assumed of a text that cannot be read.
+    pub const UNREAD: Self = {
+        let Finding { class, effects, tables } = Finding::opaque(Why::Unparsed);
+        Self { class, effects, fingerprint: 0, tables }
+    };
 }
 
 /// Which server may run a text.
