@@ -21,6 +21,15 @@ scripted!(
     a_client_that_vanishes_from_the_queue_while_it_is_cancelled_leaves_nothing
 );
 
+/// A pool of one server, and a client whose `select 1` it runs.
+async fn busy(delivery: Delivery) -> (Stage, Client, Server) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
+    let (mut client, mut server) = stage.pair().await;
+    client.send([query("select 1")]).await;
+    server.expect([query("select 1")]).await;
+    (stage, client, server)
+}
+
 async fn a_cancel_is_passed_on_with_the_servers_own_key(delivery: Delivery) {
     let mut stage = Stage::new(delivery).await;
     let (mut client, mut server) = stage.pair().await;
@@ -57,11 +66,8 @@ async fn a_wrong_key_cancels_nothing(delivery: Delivery) {
 }
 
 async fn a_client_that_waits_is_taken_out_of_the_queue(delivery: Delivery) {
-    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
-    let (mut client, mut server) = stage.pair().await;
+    let (mut stage, mut client, mut server) = busy(delivery).await;
     let mut waiting = stage.client().await;
-    client.send([query("select 1")]).await;
-    server.expect([query("select 1")]).await;
     for sent in [vec![query("select 2")], run_unnamed("select 2").to_vec()] {
         waiting.send(sent).await;
         stage.waiting(1).await;
@@ -78,11 +84,8 @@ async fn a_client_that_waits_is_taken_out_of_the_queue(delivery: Delivery) {
 }
 
 async fn a_server_is_not_handed_on_before_its_cancel_connection_has_closed(delivery: Delivery) {
-    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
-    let (mut client, mut server) = stage.pair().await;
+    let (mut stage, mut client, mut server) = busy(delivery).await;
     let mut other = stage.client().await;
-    client.send([query("select 1")]).await;
-    server.expect([query("select 1")]).await;
     client.ask_to_cancel().await;
     let cancel = stage.primary.cancel().await;
     server.reply(one_row("1")).await;
@@ -140,10 +143,7 @@ async fn a_cancel_waits_until_what_is_ours_has_been_answered(delivery: Delivery)
 }
 
 async fn what_is_cancelled_while_it_waits_has_one_end(delivery: Delivery) {
-    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
-    let (mut client, mut server) = stage.pair().await;
-    client.send([query("select 1")]).await;
-    server.expect([query("select 1")]).await;
+    let (stage, mut client, mut server) = busy(delivery).await;
     let mut waiting = stage.client().await;
     // A server that has failed ignores everything up to Sync, a Query too.
     waiting.send([parse("", "select 2"), query("select 3"), sync(), query("select 4")]).await;
@@ -221,10 +221,7 @@ async fn is_over(stage: &mut Stage, mut server: Server, mut asking: Client) {
 async fn a_client_that_vanishes_while_its_statement_is_cancelled_costs_the_server(
     delivery: Delivery,
 ) {
-    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
-    let (mut client, mut server) = stage.pair().await;
-    client.send([query("select 1")]).await;
-    server.expect([query("select 1")]).await;
+    let (mut stage, client, server) = busy(delivery).await;
     let asking = client.ask_to_cancel().await;
     let first = stage.primary.cancel().await;
     drop(client);
@@ -237,10 +234,7 @@ async fn a_client_that_vanishes_while_its_statement_is_cancelled_costs_the_serve
 async fn a_client_that_vanishes_behind_its_answer_costs_a_server_that_is_being_cancelled(
     delivery: Delivery,
 ) {
-    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
-    let (mut client, mut server) = stage.pair().await;
-    client.send([query("select 1")]).await;
-    server.expect([query("select 1")]).await;
+    let (mut stage, mut client, mut server) = busy(delivery).await;
     let asking = client.ask_to_cancel().await;
     let cancel = stage.primary.cancel().await;
     server.reply(one_row("1")).await;
@@ -255,10 +249,7 @@ async fn a_client_that_vanishes_behind_its_answer_costs_a_server_that_is_being_c
 async fn a_client_that_vanishes_from_the_queue_while_it_is_cancelled_leaves_nothing(
     delivery: Delivery,
 ) {
-    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
-    let (mut client, mut server) = stage.pair().await;
-    client.send([query("select 1")]).await;
-    server.expect([query("select 1")]).await;
+    let (mut stage, mut client, mut server) = busy(delivery).await;
     for is_cancelled_first in [true, false] {
         let mut waiting = stage.client().await;
         waiting.send([query("select 2")]).await;

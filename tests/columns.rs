@@ -306,13 +306,18 @@ async fn told_by_primary(delivery: Delivery, by: By) -> (Stage, Client, Server, 
     (stage, client, primary, replica)
 }
 
+/// The client has been told by the primary, runs its statement, and the replica's columns are others.
+async fn replica_differs(delivery: Delivery, by: By) -> (Stage, Client, Server) {
+    let (stage, mut client, primary, mut replica) = told_by_primary(delivery, by).await;
+    client.send(run_named("a")).await;
+    replica.expect(check("pgl_1")).await;
+    replica.reply_last([parse_complete(), parameter_description(), other_columns()]).await;
+    (stage, client, primary)
+}
+
 async fn a_late_replica_is_not_asked_again(delivery: Delivery) {
     for by in [By::Statement, By::Portal] {
-        let (_stage, mut client, mut primary, mut replica) =
-            told_by_primary(delivery.clone(), by).await;
-        client.send(run_named("a")).await;
-        replica.expect(check("pgl_1")).await;
-        replica.reply_last([parse_complete(), parameter_description(), other_columns()]).await;
+        let (_stage, mut client, mut primary) = replica_differs(delivery.clone(), by).await;
         // The primary's copy is what the client was told.
         primary.answer(run_named("pgl_1"), ran()).await;
         client.expect(ran()).await;
@@ -321,11 +326,7 @@ async fn a_late_replica_is_not_asked_again(delivery: Delivery) {
 
 async fn a_replica_that_is_ahead_is_refused_on_the_primary(delivery: Delivery) {
     for by in [By::Statement, By::Portal] {
-        let (_stage, mut client, mut primary, mut replica) =
-            told_by_primary(delivery.clone(), by).await;
-        client.send(run_named("a")).await;
-        replica.expect(check("pgl_1")).await;
-        replica.reply_last([parse_complete(), parameter_description(), other_columns()]).await;
+        let (_stage, mut client, mut primary) = replica_differs(delivery.clone(), by).await;
         let stale = report("ERROR", "0A000", "RevalidateCachedQuery");
         primary.answer(run_named("pgl_1"), [stale.clone(), idle()]).await;
         client.expect([stale, idle()]).await;

@@ -7,19 +7,17 @@
 
 use std::collections::HashMap;
 
-use rand::{SeedableRng as _, rngs::SmallRng, seq::IndexedRandom as _};
+use rand::rngs::SmallRng;
 
 use super::{
     client::Answer,
     frames::Frame,
-    script::{self, Case, Step},
+    random,
+    script::{Case, Step},
 };
 
 /// What their titles begin with.
 const TITLE: &str = "columns by chance";
-
-/// How many steps a case has.
-const STEPS: usize = 30;
 
 const START: &str =
     "CREATE TABLE moving (a int, b text)\nINSERT INTO moving VALUES (1, 'b text')\n";
@@ -72,16 +70,11 @@ const NAMES: [&str; 3] = ["s", "t", "-"];
 
 /// That many cases, the same every time. In every other one another session changes the table as well.
 pub(super) fn cases(count: u64) -> Vec<Case> {
-    let texts = (0..count).map(|seed| {
-        let mut dice = SmallRng::seed_from_u64(seed);
-        let steps = (0..STEPS).map(|_| step(seed, &mut dice)).collect::<Vec<_>>();
-        format!("== {TITLE}, {seed}\n@as-written\n{START}{}\n", steps.join("\n"))
-    });
-    script::read(&texts.collect::<String>())
+    random::chances(count, TITLE, START, step)
 }
 
 fn step(seed: u64, dice: &mut SmallRng) -> String {
-    let mut pick = |from: &[&'static str]| from.choose(dice).copied().unwrap_or_default();
+    let mut pick = |from: &[&'static str]| random::pick(dice, from);
     let change = pick(&CHANGES);
     let word = match pick(&WORDS) {
         "^" if seed % 2 == 1 && pick(&["ours", "theirs"]) == "theirs" => "\\other ^",

@@ -58,17 +58,30 @@ const NAMES: [&str; 3] = ["a", "b", "value"];
 
 /// That many cases, the same every time.
 pub(super) fn cases(count: u64) -> Vec<Case> {
+    chances(count, TITLE, "", |_, dice| {
+        let word = pick(dice, &WORDS);
+        word.replace('@', pick(dice, &NAMES)).replace('%', pick(dice, &NAMES))
+    })
+}
+
+/// That many cases of steps that `step` makes up from the number of the case and its dice, the same every time.
+pub(super) fn chances(
+    count: u64,
+    title: &str,
+    start: &str,
+    mut step: impl FnMut(u64, &mut SmallRng) -> String,
+) -> Vec<Case> {
     let texts = (0..count).map(|seed| {
         let mut dice = SmallRng::seed_from_u64(seed);
-        let mut step = || {
-            let word = WORDS.choose(&mut dice).copied().unwrap_or_default();
-            let mut name = || NAMES.choose(&mut dice).copied().unwrap_or_default();
-            word.replace('@', name()).replace('%', name())
-        };
-        let steps: Vec<_> = (0..STEPS).map(|_| step()).collect();
-        format!("== {TITLE}, {seed}\n@as-written\n{}\n", steps.join("\n"))
+        let steps: Vec<_> = (0..STEPS).map(|_| step(seed, &mut dice)).collect();
+        format!("== {title}, {seed}\n@as-written\n{start}{}\n", steps.join("\n"))
     });
     script::read(&texts.collect::<String>())
+}
+
+/// One of these.
+pub(super) fn pick<'a>(dice: &mut SmallRng, from: &[&'a str]) -> &'a str {
+    from.choose(dice).copied().unwrap_or_default()
 }
 
 /// Leaves out of errors where in PostgreSQL's source they were found.

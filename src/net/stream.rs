@@ -130,14 +130,19 @@ impl Stream {
         Ok(count)
     }
 
-    /// Reads, and throws away, until the peer has closed or the connection has failed.
+    /// Reads, and throws away, until the peer has closed.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system or TLS says: the connection has ended otherwise.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe.
-    pub async fn drain(&mut self) {
+    pub async fn drain(&mut self) -> io::Result<()> {
         let mut chunk = [0; 1024];
-        while let Ok(1..) = std::future::poll_fn(|cx| self.poll_read(cx, &mut chunk)).await {}
+        while std::future::poll_fn(|cx| self.poll_read(cx, &mut chunk)).await? > 0 {}
+        Ok(())
     }
 
     /// Says goodbye (TLS's closing message, then FIN), as far as that works without waiting.

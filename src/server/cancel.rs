@@ -65,15 +65,12 @@ impl Canceler {
         let mut request = Vec::new();
         startup::cancel_request(&mut request, self.process_id, &self.key);
         stream.write_all(&request).await.map_err(ConnectError::Lost)?;
-        let mut ignored = Vec::new();
-        loop {
-            match stream.read_some(&mut ignored).await {
-                Ok(0) => return Ok(()),
-                Ok(_) => ignored.clear(),
-                // A server that closes without having read TLS's farewell resets the connection.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(()),
-                Err(error) => return Err(ConnectError::Lost(error)),
+        match stream.drain().await {
+            // A server that closes without having read TLS's farewell resets the connection.
+            Err(error) if error.kind() != io::ErrorKind::ConnectionReset => {
+                Err(ConnectError::Lost(error))
             }
+            _ => Ok(()),
         }
     }
 }

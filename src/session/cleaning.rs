@@ -60,6 +60,7 @@ async fn evict(client: &Client, server: &mut Server) {
     let ended = timeout(client.backend.policy().timeouts.cancel_timeout, async {
         loop {
             cancel::send(client, &canceler).await;
+            // It has ended as well if the connection has failed.
             if timeout(pause, server.stream.drain()).await.is_ok() {
                 return;
             }
