@@ -10,6 +10,7 @@
 #![expect(clippy::print_stdout, reason = "a program that reports")]
 #![expect(clippy::cast_precision_loss, reason = "figures of a benchmark, far below 2^52")]
 
+mod apart;
 #[path = "../support/client.rs"]
 mod client;
 mod configuration;
@@ -42,7 +43,7 @@ use clap::Parser as _;
 use serde_json::json;
 
 use front::Kind;
-use options::Options;
+use options::{Options, Processors};
 use setup::Setup;
 use synthetic::Role;
 use table::Table;
@@ -79,7 +80,10 @@ fn compare() -> Result<(), Box<dyn Error>> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let setup = runtime.block_on(Setup::start(&plan.program))?;
-    let about = setup.describe();
+    let mut about = setup.describe();
+    if plan.processors == Processors::Apart {
+        about = format!("{about}\n{}", apart::keep_apart(&setup.servers())?);
+    }
     println!("{about}");
     let mut tables = Vec::new();
     for &section in &plan.sections {

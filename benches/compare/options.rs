@@ -31,6 +31,9 @@ pub(crate) struct Options {
     /// The pgLagoon to be measured, another than the one that was built with this program
     #[arg(long)]
     program: Option<PathBuf>,
+    /// Who runs where
+    #[arg(long, value_enum, default_value_t = Processors::Shared)]
+    processors: Processors,
     /// What cargo says to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
@@ -49,7 +52,7 @@ pub(crate) enum Length {
 pub(crate) enum Section {
     /// pgbench -S with 20 servers: the main table
     Select,
-    /// pgbench -N: transactions that write
+    /// pgbench, TPC-B and -N: transactions that write
     Write,
     /// Statements that nobody has ever sent
     NewStatements,
@@ -81,6 +84,15 @@ pub(crate) enum Protocol {
     Prepared,
 }
 
+/// Who runs where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Processors {
+    /// Everybody everywhere
+    Shared,
+    /// PostgreSQL has half of them to itself, as on a machine of its own; poolers and clients have the others
+    Apart,
+}
+
 /// What is to be done.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -92,6 +104,7 @@ pub(crate) struct Plan {
     pub(crate) protocols: Vec<Protocol>,
     /// pgLagoon.
     pub(crate) program: PathBuf,
+    pub(crate) processors: Processors,
 }
 
 impl Options {
@@ -109,6 +122,7 @@ impl Options {
             rounds: self.rounds.unwrap_or(rounds).max(1),
             clients: self.clients,
             protocols: self.protocols.unwrap_or_else(|| Protocol::value_variants().to_vec()),
+            processors: self.processors,
             program: self.program.unwrap_or_else(|| env!("CARGO_BIN_EXE_pglagoon").into()),
         }
     }

@@ -92,7 +92,9 @@ pub(crate) enum Script {
     SelectAndConnect,
     /// A read that nobody has ever sent.
     NewStatement,
-    /// Three updates, a read and an insert (TPC-B, without the rows that all compete for: -N).
+    /// Three updates, a read and an insert: TPC-B, where all compete for the rows of the few branches.
+    TpcB,
+    /// The same without those rows: one update (-N).
     Write,
 }
 
@@ -133,6 +135,7 @@ impl Pgbench {
         match self.script {
             Script::Select => drop(pgbench.arg("--select-only")),
             Script::SelectAndConnect => drop(pgbench.args(["--select-only", "--connect"])),
+            Script::TpcB => {}
             Script::Write => drop(pgbench.arg("--skip-some-updates")),
             Script::NewStatement => {
                 let text = "\\set n random(1, 1000000000)\n\

@@ -92,6 +92,11 @@ impl Setup {
         Config { servers, workers: 1, entrance: Entrance::Trust, nodes }
     }
 
+    /// The first processes of the servers.
+    pub(crate) fn servers(&self) -> Vec<u32> {
+        nodes(&self.cluster).pids
+    }
+
     /// Whether a program can be measured with prepared statements.
     pub(crate) fn keeps_statements(&self, kind: Kind) -> bool {
         kind != Kind::PgBouncer || self.pgbouncer.as_ref().is_some_and(PgBouncer::keeps_statements)

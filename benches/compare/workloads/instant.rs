@@ -75,9 +75,11 @@ pub(crate) fn measure(setup: &Setup, plan: &Plan) -> Result<Vec<Table>, Box<dyn 
     for statement in [Statement::NewLiteral, Statement::Parsed, Statement::Prepared] {
         tables.push(count(setup, plan, &servers, statement));
     }
-    for (what, statement) in [("reads", Statement::NewLiteral), ("new statements", Statement::New)]
+    for (what, statement, pipelined) in
+        [("reads", Statement::NewLiteral, 100), ("new statements", Statement::New, 10)]
     {
-        tables.push(workers(setup, plan, &servers, (what, statement)));
+        let load = load(statement, pipelined, plan.run);
+        tables.push(workers(setup, plan, &servers, (what, load)));
     }
     Ok(tables)
 }
@@ -112,14 +114,10 @@ const SPEED_UP: [Column; 4] = [
     column("CPU per transaction, two workers over one", "CPU ratio", 2, Better::Neither),
 ];
 
-/// One worker and two. Requests come by tens, so that clients and servers cost little beside the pooler.
-fn workers(
-    setup: &Setup,
-    plan: &Plan,
-    servers: &Servers,
-    (what, statement): (&str, Statement),
-) -> Table {
-    let title = format!("a second worker: {what}, ten in a packet, servers that answer at once");
+/// One worker and two. Requests come by many, so that clients and servers cost little beside the pooler.
+fn workers(setup: &Setup, plan: &Plan, servers: &Servers, (what, load): (&str, Load)) -> Table {
+    let many = load.pipelined;
+    let title = format!("a second worker: {what}, {many} in a packet, servers that answer at once");
     println!("{title} ...");
     let mut table = Table::new(title, &SPEED_UP);
     table.notes.push("the machine's processors are shared with clients and servers".to_owned());
@@ -128,7 +126,6 @@ fn workers(
         .into_iter()
         .flat_map(|workers| Front::start_all(setup, &[kind], &servers.config(workers)))
         .collect();
-    let load = load(statement, 10, plan.run);
     for _ in 0..plan.rounds {
         let rounds: Vec<Round> = fronts.iter().map(|front| load.measure(setup, front)).collect();
         table.add(kind, gain(&rounds));

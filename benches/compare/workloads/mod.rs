@@ -24,7 +24,7 @@ pub(crate) fn measure(
 ) -> Result<Vec<Table>, Box<dyn Error>> {
     match section {
         Section::Select => Ok(transactions::select(setup, plan)),
-        Section::Write => Ok(vec![transactions::write(setup, plan)]),
+        Section::Write => Ok(transactions::write(setup, plan)),
         Section::NewStatements => Ok(vec![transactions::new_statements(setup, plan)]),
         Section::LogIn => Ok(transactions::log_in(setup, plan)),
         Section::Crowd => Ok(transactions::crowd(setup, plan)),

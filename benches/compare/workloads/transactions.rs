@@ -71,9 +71,13 @@ pub(crate) fn select(setup: &Setup, plan: &Plan) -> Vec<Table> {
     tables
 }
 
-/// `pgbench -N`: what is not a read.
-pub(crate) fn write(setup: &Setup, plan: &Plan) -> Table {
-    simple(setup, plan, (Script::Write, "pgbench -N (7 statements)"))
+/// What is not a read.
+pub(crate) fn write(setup: &Setup, plan: &Plan) -> Vec<Table> {
+    let scripts = [
+        (Script::TpcB, "pgbench (TPC-B, 7 statements)"),
+        (Script::Write, "pgbench -N (5 statements)"),
+    ];
+    scripts.into_iter().map(|script| simple(setup, plan, script)).collect()
 }
 
 /// No two statements are the same.
