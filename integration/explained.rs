@@ -127,6 +127,11 @@ async fn show_clients_counts_what_is_prepared(major: u16) {
     let (count, more) = prepared().await;
     assert_eq!(count, 2);
     assert_eq!(more - bytes, "another".len() + "PREPARE another AS SELECT 2".len());
+    // Servers have them, too, and keep what others may use.
+    let on_servers = rows(&operator, "SHOW SERVERS").await;
+    let on_servers = on_servers.iter().filter_map(|row| row.get("prepared_statements"));
+    let count: usize = on_servers.map(|count| count.parse::<usize>().unwrap()).sum();
+    assert!(count >= 2, "{count}");
     drop(one);
     client.batch_execute("DEALLOCATE ALL").await.unwrap();
     assert_eq!(prepared().await, (0, 0));

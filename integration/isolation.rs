@@ -55,6 +55,8 @@ async fn settings_belong_to_the_client(major: u16) {
         ("SET client_min_messages = error", "client_min_messages", "error"),
         ("SET application_name = 'O''Hara; \\'", "application_name", "O'Hara; \\"),
         ("SET standard_conforming_strings = off", "standard_conforming_strings", "off"),
+        ("SET NAMES 'LATIN1'", "client_encoding", "LATIN1"),
+        ("SET client_encoding = 'UTF8'", "client_encoding", "UTF8"),
         ("SET bytea_output TO escape; SET extra_float_digits = 0", "bytea_output", "escape"),
         ("SET my.own = 'a value'", "my.own", "a value"),
         (

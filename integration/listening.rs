@@ -17,6 +17,7 @@ use crate::{
 
 on_each_version!(
     everybody_hears_everything_once_and_in_order,
+    what_is_said_in_another_database_is_not_heard,
     a_client_that_listens_keeps_no_server,
     the_connection_goes_with_the_last_who_listens,
     nothing_is_heard_in_a_transaction,
@@ -139,6 +140,33 @@ async fn everybody_hears_everything_once_and_in_order(major: u16) {
     for (index, ear) in ears.iter_mut().enumerate() {
         let deaf_to = &channels[index % 3];
         expected_by(ear, expected.iter().filter(|(channel, _)| channel != deaf_to), pid).await;
+    }
+    pooler.check();
+}
+
+async fn what_is_said_in_another_database_is_not_heard(major: u16) {
+    let cluster = own_cluster(major).replicas(0).start().await.unwrap();
+    cluster.primary().execute("CREATE DATABASE other OWNER app").await.unwrap();
+    let in_other = |url: &str| format!("{}/other", url.rsplit_once('/').unwrap().0);
+    let other = in_other(&cluster.primary().url());
+    let pooler =
+        Pooler::start(&cluster, &[("databases.other.primary", &format!("{other:?}"))]).await;
+    let urls = [pooler.url(), in_other(&pooler.url())];
+    let (mut ears, mut mouths) = (Vec::new(), Vec::new());
+    for url in &urls {
+        let ear = Ear::at(url).await;
+        ear.run("LISTEN here").await;
+        ears.push(ear);
+        mouths.push(client(url).await);
+    }
+    for (mouth, payload) in mouths.iter().zip(["of app", "of other"]) {
+        notify(mouth, "here", payload).await;
+        notify(mouth, "here", "end").await;
+    }
+    for (ear, payload) in ears.iter_mut().zip(["of app", "of other"]) {
+        assert_eq!(ear.next().await.1, payload);
+        assert_eq!(ear.next().await.1, "end");
+        is_deaf(ear);
     }
     pooler.check();
 }

@@ -1,9 +1,13 @@
 //! A client keeps its server for as long as it has something there, and leaves nothing behind.
 
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 use tokio_postgres::Client;
 
 use crate::{
-    fixture::{client, eventually, on_each_version, one, shared_cluster, unique},
+    fixture::{client, eventually, on_each_version, one, rows, shared_cluster, unique},
     pooler::Pooler,
 };
 
@@ -11,6 +15,9 @@ on_each_version!(
     a_pin_lasts_as_long_as_its_reason,
     a_pinned_client_leaves_nothing_behind,
     a_lock_that_was_not_got_pins_nobody,
+    a_pin_is_told_everywhere,
+    session_mode_is_told_as_a_pin,
+    a_search_path_of_the_clients_own_frees_nobody,
 );
 
 /// Two servers, taken by turns: who is not pinned never gets the same one twice in a row.
@@ -171,5 +178,139 @@ async fn a_pinned_client_leaves_nothing_behind(major: u16) {
     let watcher = client(&pooler.url()).await;
     eventually("the last to leave", async || (one(&watcher, left).await == "0").then_some(()))
         .await;
+    pooler.check();
+}
+
+/// Texts that pin a client, with the reason that SHOW CLIENTS and the log name and the one by which metrics count.
+const REASONS: [(&[&str], &str, &str); 8] = [
+    (&["CREATE TEMP TABLE a (b int)"], "temporary_table", "pinned_temp"),
+    (&["SELECT pg_advisory_lock(hashtext('told'))"], "advisory_lock", "pinned_session_lock"),
+    (&["DECLARE c CURSOR WITH HOLD FOR SELECT 1"], "cursor_with_hold", "pinned_hold_cursor"),
+    (&["PREPARE p AS SELECT 'now'::timestamptz"], "sql_prepare", "pinned_prepared"),
+    (&["LOAD '$libdir/plpgsql'"], "load", "pinned_load"),
+    (&["SELECT setseed(0.5)"], "session_state", "pinned_session_state"),
+    (
+        &["SELECT set_config(name, '3MB', false) FROM (VALUES ('work_mem')) AS x (name)"],
+        "parameters",
+        "pinned_setting",
+    ),
+    (&["SELECT lastval()"], "sequence", "pinned_sequence"),
+];
+
+/// What pins the client of the database `app`, as SHOW CLIENTS tells it; `None` if there is no client.
+async fn shown(operator: &Client) -> Option<String> {
+    let rows = rows(operator, "SHOW CLIENTS").await;
+    let row = rows.iter().find(|row| row.get("database") == Some("app"))?;
+    row.get("pinned").map(str::to_owned)
+}
+
+/// A counter, as `/metrics` tells it.
+async fn metric(address: &str, name: &str) -> u64 {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.unwrap();
+    let mut all = String::new();
+    stream.read_to_string(&mut all).await.unwrap();
+    let values = all.lines().filter(|line| line.starts_with(name));
+    values.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
+}
+
+/// A pooler that tells everything, its address for `/metrics`, and how a superuser comes in.
+async fn talkative(major: u16, mode: &str) -> (Pooler, String, String) {
+    let cluster = shared_cluster(major).await;
+    let superuser = cluster.primary().superuser_url();
+    let password = superuser.split([':', '@']).nth(2).unwrap();
+    let keys = [
+        ("admin.admin_users", "[\"app\"]"),
+        ("databases.app.replicas", "[]"),
+        ("http.address", "\"127.0.0.1:0\""),
+        ("logging.level", "\"debug\""),
+        ("pool.mode", &format!("{mode:?}")),
+        ("users.postgres.password", &format!("{password:?}")),
+    ];
+    let pooler = Pooler::start(cluster, &keys).await;
+    let metrics = eventually("metrics", async || {
+        let log = pooler.log();
+        let (_, address) = log.split_once("serving metrics and health address=")?;
+        Some(address.lines().next()?.trim().to_owned())
+    })
+    .await;
+    let url = format!("postgres://postgres:{password}@{}/app", pooler.address());
+    (pooler, metrics, url)
+}
+
+/// Runs `texts`, and expects the client to be pinned for this reason from then on, wherever that is told.
+async fn expect_told(
+    (pooler, metrics, url): &(Pooler, String, String),
+    operator: &Client,
+    (texts, pin, route): (&[&str], &str, &str),
+) {
+    let routed = format!("pglagoon_routed_total{{database=\"app\",reason=\"{route}\"}}");
+    let before = (metric(metrics, &routed).await, metric(metrics, "pglagoon_pins_total").await);
+    let client = client(url).await;
+    for text in texts {
+        // `lastval` may have no value: it was asked for.
+        let _ = client.batch_execute(text).await;
+    }
+    client.batch_execute("SELECT 1").await.unwrap();
+    assert_eq!(shown(operator).await.as_deref(), Some(pin), "{texts:?}");
+    // On the server that it keeps.
+    client.batch_execute("SELECT 2").await.unwrap();
+    let now = metric(metrics, &routed).await;
+    assert!(now > before.0, "{texts:?}: {routed} {now}");
+    assert!(metric(metrics, "pglagoon_pins_total").await > before.1, "{texts:?}");
+    let log = pooler.log();
+    let reason = format!("reason=\"{pin}\"");
+    let told = |line: &str| line.contains("a client is pinned") && line.contains(&reason);
+    assert!(log.lines().any(told), "{log}");
+    drop(client);
+    eventually("the client to leave", async || shown(operator).await.is_none().then_some(())).await;
+}
+
+async fn a_pin_is_told_everywhere(major: u16) {
+    let talkative = talkative(major, "transaction").await;
+    let operator = talkative.0.operator().await;
+    for reason in REASONS {
+        expect_told(&talkative, &operator, reason).await;
+    }
+    talkative.0.check();
+}
+
+async fn session_mode_is_told_as_a_pin(major: u16) {
+    let talkative = talkative(major, "session").await;
+    let operator = talkative.0.operator().await;
+    let reason = (&["SELECT 1"][..], "session_mode", "pinned_session_mode");
+    expect_told(&talkative, &operator, reason).await;
+    talkative.0.check();
+}
+
+async fn a_search_path_of_the_clients_own_frees_nobody(major: u16) {
+    let pooler = pooler(major).await;
+    let client = client(&pooler.url()).await;
+    let (schema, lock) = (unique("evil"), rand::random::<i32>());
+    // Whatever it calls so, it is not what we ask about.
+    client
+        .batch_execute(&format!(
+            "CREATE SCHEMA {schema};
+             SET search_path = {schema}, pg_catalog;
+             CREATE VIEW {schema}.pg_locks AS SELECT 'none' AS locktype, 0 AS pid;
+             CREATE FUNCTION {schema}.pg_backend_pid() RETURNS int LANGUAGE sql AS 'SELECT 0';
+             CREATE FUNCTION {schema}.never(int, int) RETURNS bool LANGUAGE sql AS 'SELECT false';
+             CREATE OPERATOR {schema}.= (FUNCTION = {schema}.never, LEFTARG = int, RIGHTARG = int)"
+        ))
+        .await
+        .unwrap();
+    client.batch_execute(&format!("SELECT pg_advisory_lock({lock})")).await.unwrap();
+    client.batch_execute(&format!("SELECT pg_advisory_unlock({lock} + 1)")).await.unwrap();
+    let pid = "SELECT pg_catalog.pg_backend_pid()";
+    assert_eq!(one(&client, pid).await, one(&client, pid).await, "a lock");
+    client.batch_execute(&format!("SELECT pg_advisory_unlock({lock})")).await.unwrap();
+    eventually("it to be free", async || {
+        (one(&client, pid).await != one(&client, pid).await).then_some(())
+    })
+    .await;
+    client
+        .batch_execute(&format!("RESET search_path; DROP SCHEMA {schema} CASCADE"))
+        .await
+        .unwrap();
     pooler.check();
 }

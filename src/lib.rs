@@ -317,6 +317,11 @@
 //!   statement by statement, as PostgreSQL does not roll it back. If the server cannot prepare it any more its error takes
 //!   the place of the 26000 that follows. A transaction begins with all that its client has prepared by SQL, because a failed
 //!   one takes nothing; what was prepared by the protocol and is executed by name in one string with the ROLLBACK is missed.
+//! * **What names a statement behind a DISCARD ALL or DEALLOCATE ALL waits for its answer,** if it comes in a later batch: names
+//!   are forgotten only if that succeeds. And what must be parsed first waits where the transaction may have failed.
+//! * **A text of several statements that resets something to a startup value ends with SETs of ours,** whose answers are not
+//!   shown. So positions in errors stay, and ParameterStatus tells what holds; between the RESET and the end of its text
+//!   the server's default does. Lists (`search_path`) are left out: they take a row to set, and are set before what follows.
 //! * **Parameters of ours (`pglagoon.*`) are kept among the session's parameters** and answered in their place among the
 //!   server's answers: so transactions, RESET and startup options treat them as any. What is wrong within a transaction
 //!   is reported by the server, by way of a DO that raises just that error, because the transaction has to fail there.

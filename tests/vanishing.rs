@@ -8,6 +8,7 @@ scripted!(
     a_client_that_leaves_in_a_pipeline_costs_the_server,
     a_client_that_leaves_within_a_copy_costs_the_server,
     a_client_that_leaves_with_half_a_batch_sent_costs_the_server,
+    a_client_that_leaves_before_its_parse_is_sent_leaves_no_statement,
     a_goodbye_within_a_copy_costs_the_server,
     a_goodbye_within_a_batch_costs_the_server,
     a_goodbye_with_statements_to_be_closed_is_the_end,
@@ -162,6 +163,26 @@ async fn a_client_that_leaves_with_half_a_batch_sent_costs_the_server(delivery: 
     client.expect([parse_complete()]).await;
     drop(client);
     is_replaced(&mut stage, server).await;
+}
+
+async fn a_client_that_leaves_before_its_parse_is_sent_leaves_no_statement(delivery: Delivery) {
+    let mut stage = one_server(delivery).await;
+    let (mut client, mut server) = stage.pair().await;
+    begin(&mut client, &mut server).await;
+    let batch = |name: &str| [parse(name, "select 1"), bind("", name), execute(""), sync()];
+    let mut waiting = stage.client().await;
+    waiting.send(batch("a")).await;
+    stage.waiting(1).await;
+    drop(waiting);
+    stage.waiting(0).await;
+    client.send([query("commit")]).await;
+    server.answer([query("commit")], [complete("COMMIT"), idle()]).await;
+    client.expect([complete("COMMIT"), idle()]).await;
+    // Nobody has parsed it yet.
+    client.send(batch("b")).await;
+    let answer = [parse_complete(), bind_complete(), complete("SELECT 0"), idle()];
+    server.answer(batch("pgl_1"), answer.clone()).await;
+    client.expect(answer).await;
 }
 
 async fn a_client_that_leaves_the_queue_is_forgotten(delivery: Delivery) {

@@ -105,7 +105,8 @@ impl Pooler for Sample {
             node: String::new(),
             pinned: "",
             channels: 0,
-            prepared: Some((2, 300)),
+            prepared: Some(2),
+            prepared_bytes: Some(300),
         }]
     }
 

@@ -13,7 +13,7 @@ use crate::config::{Config, Host};
 use crate::http;
 use crate::proxy::inbox::Inboxes;
 use crate::proxy::overview;
-use crate::session::backend::Backend;
+use crate::session::backend::{Backend, IdleServer};
 use crate::session::clients::{Activity, ClientRow, ServerId};
 use crate::session::directory::{Directory, UnknownDatabase};
 use crate::session::forecast::{Asker, forecast};
@@ -175,7 +175,8 @@ impl Sight {
             node: node.unwrap_or_default(),
             pinned: row.pinned,
             channels: row.channels,
-            prepared: Some((row.prepared.statements, row.prepared.bytes)),
+            prepared: Some(row.prepared.statements),
+            prepared_bytes: Some(row.prepared.bytes),
         }
     }
 
@@ -189,7 +190,11 @@ impl Sight {
 
     fn idle_servers(&self, backend: &Backend, node: NodeId) -> Vec<SocketOverview> {
         let idle = backend.idle_servers(node).into_iter();
-        idle.map(|(server, since)| self.server(backend, server, ("idle", since))).collect()
+        let socket = |one: IdleServer| {
+            let socket = self.server(backend, one.server, ("idle", one.since));
+            SocketOverview { prepared: Some(one.prepared), ..socket }
+        };
+        idle.map(socket).collect()
     }
 
     fn server(
@@ -219,6 +224,7 @@ impl Sight {
             pinned: "",
             channels: 0,
             prepared: None,
+            prepared_bytes: None,
         }
     }
 

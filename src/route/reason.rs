@@ -115,8 +115,8 @@ reasons! {
     PinnedPrepared = "pinned_prepared",
     /// The session keeps its server: it has a setting that cannot be carried over.
     PinnedSetting = "pinned_setting",
-    /// The session keeps its server: what a statement did to it is unknown.
-    PinnedOpaque = "pinned_opaque",
+    /// The session keeps its server: it has left there what nothing can undo.
+    PinnedState = "pinned_session_state",
 }
 
 impl Reason {

@@ -135,6 +135,14 @@ impl Settings {
         self.entries.is_empty()
     }
 
+    /// Whether each can be set by a statement without rows.
+    pub fn has_plain_sql(&self) -> bool {
+        let is_plain = |(name, value): &(Box<str>, Value)| {
+            !(matches!(value, Value::Config(_)) && is_quoted_list(name))
+        };
+        self.entries.iter().all(is_plain)
+    }
+
     /// Names and values in the order of names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.entries.iter().map(|(name, value)| (&**name, value))

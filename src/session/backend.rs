@@ -103,6 +103,17 @@ pub(crate) struct Parts {
     pub(crate) writes: Arc<Writes>,
 }
 
+/// A server that nobody uses.
+#[derive(Clone, Copy, Debug)]
+pub struct IdleServer {
+    /// Which it is.
+    pub server: ServerId,
+    /// Since when nobody does.
+    pub since: Mono,
+    /// How many prepared statements it has.
+    pub prepared: usize,
+}
+
 impl Backend {
     pub(crate) fn new(parts: Parts) -> Self {
         Self {
@@ -178,13 +189,18 @@ impl Backend {
         self.pool(node).map(|pool| pool.snapshot(now))
     }
 
-    /// The servers of `node` that nobody uses, and since when. Their pool is locked meanwhile.
-    pub fn idle_servers(&self, node: NodeId) -> Vec<(ServerId, Mono)> {
+    /// The servers of `node` that nobody uses. Their pool is locked meanwhile.
+    pub fn idle_servers(&self, node: NodeId) -> Vec<IdleServer> {
         let mut servers = Vec::new();
         if let Some(pool) = self.pool(node) {
             pool.visit_idle(|link, idle_since| {
                 let (process_id, since) = (link.server.process_id, link.server.since);
-                servers.push((ServerId { node, process_id, since }, idle_since));
+                let statements = &link.server.statements;
+                servers.push(IdleServer {
+                    server: ServerId { node, process_id, since },
+                    since: idle_since,
+                    prepared: statements.len() + statements.given.len(),
+                });
             });
         }
         servers

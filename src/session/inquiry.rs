@@ -142,6 +142,7 @@ impl Session {
         }
         if !ASKABLE.contains(attached.pins) {
             // It stays pinned whatever the answer is.
+            attached.inquiry = Inquiry::None;
             return;
         }
         attached.inquiry = Inquiry::Asked;

@@ -40,6 +40,17 @@ pub(crate) struct Link {
     /// The error of what we have sent to make the client's next statement possible: the client gets it in the place of
     /// the one that follows from it.
     pub(crate) excuse: Option<Box<[u8]>>,
+    /// What has been appended to a Query, if anything.
+    pub(crate) tail: Option<Tail>,
+}
+
+/// Statements of ours at the end of a client's text, of which it is not told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tail {
+    /// The number of the Query.
+    pub(crate) request: u64,
+    /// How many statements of the client's come before them, and have not been completed.
+    pub(crate) left: usize,
 }
 
 /// Whether the client's statements may follow settings of ours in the same packet.
@@ -77,6 +88,7 @@ impl Link {
             stains: Stains::default(),
             sequences: Use::NONE,
             excuse: None,
+            tail: None,
         })
     }
 

@@ -188,6 +188,11 @@ impl Names {
         self.pending.push_back(Upcoming { what: What::All, text: Some(request) });
     }
 
+    /// Whether one is: what is not known behind it may be known again if it fails.
+    pub(crate) fn may_be_cleared(&self) -> bool {
+        self.pending.iter().any(|upcoming| matches!(upcoming.what, What::All))
+    }
+
     /// A PREPARE is on its way whose name cannot be read.
     pub(crate) fn expect_unread(&mut self) {
         self.has_unread = true;

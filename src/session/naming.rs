@@ -15,6 +15,7 @@ use crate::server::given::Holds;
 use crate::server::shape::Fit;
 use crate::server::statements::{Background, Statement};
 use crate::session::columns::REFUSAL;
+use crate::session::link::Gate;
 use crate::session::machine::{Change, OnBackend, Owed, Request};
 use crate::session::names::{Changed, Names};
 use crate::session::ours::{Fault, not_on_replica, reserved_name};
@@ -269,6 +270,25 @@ impl Requests<'_> {
                 }
             }
         }
+    }
+
+    /// Whether what names a statement has to wait: DISCARD ALL forgets names only if it succeeds.
+    pub(super) fn awaits_clear(&mut self) -> bool {
+        self.names.may_be_cleared() && self.wait_at_boundary()
+    }
+
+    /// Whether what a server is to parse first has to wait: if the transaction has failed that is not there afterwards.
+    pub(super) fn awaits_outcome(&mut self) -> bool {
+        self.link.machine.may_be_failed() && self.wait_at_boundary()
+    }
+
+    /// Within a batch nothing can be waited for: the server may answer only at its end.
+    fn wait_at_boundary(&mut self) -> bool {
+        let waits = self.link.machine.at_boundary() && self.link.machine.awaits_ready();
+        if waits {
+            self.link.gate = Gate::Shut;
+        }
+        waits
     }
 
     fn tie_to_server(&mut self) {

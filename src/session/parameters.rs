@@ -12,6 +12,7 @@ mod date_style;
 mod ours;
 mod savepoints;
 mod script;
+mod startup;
 #[cfg(test)]
 mod tests;
 
@@ -21,10 +22,10 @@ use std::time::Duration;
 
 use crate::clock::Mono;
 use crate::protocol::TransactionStatus;
-use crate::server::settings::{OURS, Settings, Value, set_config};
+use crate::server::settings::{Settings, Value};
 use crate::server::statements::Background;
 use crate::session::ours::Book;
-use crate::sql::settings::{Action, Change, Scope, canonical};
+use crate::sql::settings::{Change, Scope, canonical};
 pub(crate) use changes::is_settable;
 pub(crate) use savepoints::Savepoint;
 use savepoints::Savepoints;
@@ -207,35 +208,6 @@ impl Parameters {
     /// Whether the present transaction has changed nothing, and nothing on its way will.
     pub(crate) fn is_untouched(&self) -> bool {
         self.touched == Touched::No && self.pending.is_empty()
-    }
-
-    /// Appends the query that gives a server the startup values that the last step on its way resets to: it knows
-    /// others as its defaults. Nothing if there are none.
-    pub(crate) fn startup_sql(&self, out: &mut Vec<u8>) {
-        let Some(Step::Changes(changes)) = self.pending.back() else { return };
-        let [Change { scope, action }] = &**changes else { return };
-        let is_local: &[u8] = if *scope == Scope::Local { b"true" } else { b"false" };
-        self.give_back(is_local, out, |name| match action {
-            Action::Reset { name: reset } => **reset == *name,
-            Action::ResetAll => true,
-            _ => false,
-        });
-    }
-
-    /// The same for DISCARD ALL.
-    pub(crate) fn all_startup_sql(&self, out: &mut Vec<u8>) {
-        self.give_back(b"false", out, |_| true);
-    }
-
-    fn give_back(&self, is_local: &[u8], out: &mut Vec<u8>, is_wanted: impl Fn(&str) -> bool) {
-        for (name, value) in self.defaults.iter() {
-            if let (true, Value::Config(value)) =
-                (is_wanted(name) && !name.starts_with(OURS), value)
-            {
-                out.extend_from_slice(if out.is_empty() { b"SELECT " } else { b"," });
-                set_config(out, name, value, is_local);
-            }
-        }
     }
 
     /// Whether a server has something to report when everything is as it was at the log-in.

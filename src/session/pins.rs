@@ -29,6 +29,8 @@ bitflags! {
         const SEQUENCE = 1 << 8;
         /// It has written what clients have asked about in that way: its next statement may do so.
         const FORESEEN = 1 << 9;
+        /// It has something there that nothing can undo: random numbers that are sown, connections of dblink, ...
+        const STATE = 1 << 10;
     }
 }
 
@@ -52,11 +54,12 @@ bitflags! {
 }
 
 /// What pins, and why.
-const PINNING: [(Effects, Pins); 4] = [
+const PINNING: [(Effects, Pins); 5] = [
     (Effects::TEMP, Pins::TEMPORARY),
     (Effects::SESSION_LOCK, Pins::ADVISORY_LOCK),
     (Effects::HOLD_CURSOR, Pins::CURSOR),
     (Effects::LOADS, Pins::LOADED),
+    (Effects::KEEPS, Pins::STATE),
 ];
 
 impl Pins {
@@ -91,7 +94,7 @@ impl Pins {
 }
 
 /// Each pin with its name and with the reason of the routes that follow from it.
-const REASONS: [(Pins, &str, Reason); 10] = [
+const REASONS: [(Pins, &str, Reason); 11] = [
     (Pins::SESSION_MODE, "session_mode", Reason::PinnedSessionMode),
     (Pins::PARAMETERS, "parameters", Reason::PinnedSetting),
     (Pins::TEMPORARY, "temporary_table", Reason::PinnedTemp),
@@ -100,6 +103,7 @@ const REASONS: [(Pins, &str, Reason); 10] = [
     (Pins::LISTEN, "listen", Reason::PinnedListen),
     (Pins::PREPARED, "sql_prepare", Reason::PinnedPrepared),
     (Pins::LOADED, "load", Reason::PinnedLoad),
+    (Pins::STATE, "session_state", Reason::PinnedState),
     (Pins::SEQUENCE, "sequence", Reason::PinnedSequence),
     (Pins::FORESEEN, "sequence", Reason::PinnedSequence),
 ];
@@ -123,7 +127,7 @@ impl Stains {
         }
         let told = STAINING.iter().filter(|(effect, _)| effects.contains(*effect));
         let stains = told.fold(Self::empty(), |all, (_, stain)| all | *stain);
-        let more = if effects.contains(Effects::LOADS) {
+        let more = if effects.intersects(Effects::LOADS | Effects::KEEPS) {
             Self::FOREVER
         } else if effects.intersects(UNTOLD) {
             Self::SESSION

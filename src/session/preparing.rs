@@ -62,14 +62,14 @@ impl Resolved {
 }
 
 impl Requests<'_> {
-    pub(super) fn parse(&mut self, parse: Parse<'_>, range: (usize, usize), out: &mut Gather<'_>) {
+    pub(super) fn parse(&mut self, parse: &Parse<'_>, range: (usize, usize), out: &mut Gather<'_>) {
         self.traffic.client_parses.add(1);
-        let statement = self.statement(&parse);
+        let statement = self.statement(parse);
         let id = statement.id;
         if statement.verdict.effects.contains(Effects::OURS)
             && self.names.get(parse.name).is_none_or(|_| parse.name.is_empty())
         {
-            self.parse_ours(&parse, statement, out);
+            self.parse_ours(parse, statement, out);
             return;
         }
         if let Some(fault) = self.forbidden(statement.verdict, parse.query)
@@ -80,7 +80,7 @@ impl Requests<'_> {
         }
         self.prepare_names(statement.verdict, parse.query, out);
         if parse.name.is_empty() {
-            self.parse_unnamed(statement, &parse, range, out);
+            self.parse_unnamed(statement, parse, range, out);
             return;
         }
         if self.names.get(parse.name).is_some() {
@@ -93,7 +93,7 @@ impl Requests<'_> {
             self.link.machine.sent(Owed::synthesize(Request::Parse).with(Change::Names));
             return;
         }
-        self.prepare(&parse, Change::PreparesAndNames(id), id, out);
+        self.prepare(parse, Change::PreparesAndNames(id), id, out);
     }
 
     /// Under which circumstances the server parses a text now, if that is known. What has been done to the server or
@@ -255,9 +255,9 @@ impl Requests<'_> {
         named: Named<'_>,
         range: (usize, usize),
         out: &mut Gather<'_>,
-    ) {
+    ) -> Readiness {
         if self.describe_ours(named.object, named.name) {
-            return;
+            return Readiness::Ready;
         }
         if named.object == Object::Portal {
             let statements = &mut self.link.server.statements;
@@ -266,11 +266,13 @@ impl Requests<'_> {
             let asks = Owed::forward(Request::DescribePortal).with(change);
             self.link.machine.sent(asks);
             out.pass(range.0, range.1);
-            return;
+            return Readiness::Ready;
         }
         let statement = self.names.get(named.name).map(Arc::clone);
         let wanted = (named.name, Purpose::Describe);
-        let Some(resolved) = self.resolve(wanted, statement.as_ref(), out) else { return };
+        let Some(resolved) = self.resolve(wanted, statement.as_ref(), out) else {
+            return Readiness::Wait;
+        };
         let mut change = resolved.change;
         if let Some(statement) = resolved.unseen {
             change = Change::Describes(statement.id);
@@ -284,11 +286,12 @@ impl Requests<'_> {
             }
         }
         self.link.machine.sent(Owed::forward(Request::DescribeStatement).with(change));
+        Readiness::Ready
     }
 
     /// Sees to it that the server has the statement that the client calls `name`. The name that it has there is none if
-    /// the client's own is right, or is to provoke the error that it deserves. Nothing if a Bind has to wait until the
-    /// server has said what the columns are.
+    /// the client's own is right, or is to provoke the error that it deserves. Nothing if the message has to wait until the
+    /// server has said what the columns are, or whether it has forgotten all names.
     fn resolve(
         &mut self,
         (name, purpose): (&[u8], Purpose<'_>),
@@ -299,6 +302,9 @@ impl Requests<'_> {
             if name.is_empty() && self.link.server.statements.unnamed().is_some() {
                 // The server's unnamed statement is somebody else's.
                 self.close_unnamed(out);
+            }
+            if self.awaits_clear() {
+                return None;
             }
             self.give_unknown(name, out);
             let known = name.starts_with(OUR_PREFIX).then_some(ServerName::NOBODY);
@@ -339,6 +345,9 @@ impl Requests<'_> {
         }
         if name.is_empty() && statements.unnamed() == Some(statement.id) {
             return Some(Resolved::as_it_is(statement));
+        }
+        if self.awaits_outcome() {
+            return None;
         }
         Some(match self.inject(name, statement, out) {
             None => Resolved::as_it_is(statement),

@@ -193,6 +193,11 @@ impl Replies<'_> {
             self.on_used(tag, body, (id, at_hand));
         }
         let shown = self.ask_machine(tag, body)?;
+        if let Some(tail) = self.link.tail
+            && self.is_of_tail(tag, tail, oldest)
+        {
+            return Ok(OnBackend::Swallow);
+        }
         if let Some(listening) = self.listening {
             let machine = &self.link.machine;
             match tag {

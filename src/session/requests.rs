@@ -118,13 +118,23 @@ impl Requests<'_> {
                     return Ok(Taken::Wait);
                 }
             }
-            FrontendTag::PARSE => self.parse(Parse::read(body)?, range, out),
+            FrontendTag::PARSE => {
+                let parse = Parse::read(body)?;
+                if !parse.name.is_empty() && self.awaits_clear() {
+                    return Ok(Taken::Wait);
+                }
+                self.parse(&parse, range, out);
+            }
             FrontendTag::BIND => {
                 if self.bind(Bind::read(body)?, range, out) == Readiness::Wait {
                     return Ok(Taken::Wait);
                 }
             }
-            FrontendTag::DESCRIBE => self.describe(Named::read(body)?, range, out),
+            FrontendTag::DESCRIBE => {
+                if self.describe(Named::read(body)?, range, out) == Readiness::Wait {
+                    return Ok(Taken::Wait);
+                }
+            }
             FrontendTag::EXECUTE => self.execute(body, range, out),
             FrontendTag::CLOSE => self.close(Named::read(body)?, range, out),
             FrontendTag::TERMINATE => return Ok(Taken::Terminate),
@@ -213,7 +223,9 @@ impl Requests<'_> {
         if verdict.effects.intersects(NAMING) {
             self.note_names(verdict, text);
         }
-        if !self.reset_by_query((verdict.effects, text), change, out) {
+        if !self.reset_by_query((verdict.effects, text), change, out)
+            && !self.append_startup((verdict.effects, text), change, out)
+        {
             self.link.machine.sent(Owed::forward(Request::Query).with(change));
             out.pass(range.0, range.1);
         }

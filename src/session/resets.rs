@@ -4,11 +4,13 @@
 //! it answers a Sync (`ReportChangedGUCOptions`, in `src/backend/utils/misc/guc.c`). So a Query becomes an extended one.
 
 use crate::net::buffer::Gather;
-use crate::protocol::{TransactionStatus, frontend};
+use crate::protocol::{BackendTag, TransactionStatus, frontend};
+use crate::session::link::Tail;
 use crate::session::machine::{Change, Owed, Request};
 use crate::session::ours::{NO_TYPES, NO_VALUES};
+use crate::session::replies::Replies;
 use crate::session::requests::Requests;
-use crate::sql::Effects;
+use crate::sql::{Effects, settings};
 
 impl Requests<'_> {
     /// Has the server run a Query that resets something to values which it does not know as its defaults. Returns
@@ -36,6 +38,39 @@ impl Requests<'_> {
             self.run(&sql, Owed::swallow(Request::Execute).with(Change::Startup), out);
             self.link.machine.sent(Owed::forward(Request::Sync));
             frontend::sync(out.insert());
+        }
+        self.worker.recycler.borrow_mut().give(&mut sql);
+        is_reset
+    }
+
+    /// The same of a text of several statements: what it resets is set to the startup values at its end. Returns whether
+    /// that is so.
+    #[inline]
+    pub(super) fn append_startup(
+        &mut self,
+        (effects, text): (Effects, &[u8]),
+        change: Change,
+        out: &mut Gather<'_>,
+    ) -> bool {
+        change == Change::Session
+            && effects.contains(Effects::MULTI)
+            && self.link.tail.is_none()
+            && self.link.machine.status() != TransactionStatus::Failed
+            && self.append(text, change, out)
+    }
+
+    fn append(&mut self, text: &[u8], change: Change, out: &mut Gather<'_>) -> bool {
+        let Some(statements) = settings::changes_by_statement(text) else { return false };
+        let mut sql = self.worker.recycler.borrow_mut().take();
+        sql.extend_from_slice(text);
+        // A comment may stand at the end.
+        sql.extend_from_slice(b"\n;");
+        let is_reset = self.parameters.append_startup(&mut sql);
+        if is_reset {
+            self.link.tail =
+                Some(Tail { request: self.link.machine.next(), left: statements.len() });
+            self.link.machine.sent(Owed::forward(Request::Query).with(change));
+            frontend::query(out.insert(), &sql);
         }
         self.worker.recycler.borrow_mut().give(&mut sql);
         is_reset
@@ -88,5 +123,24 @@ impl Requests<'_> {
         frontend::bind(out.insert(), b"", b"", NO_VALUES);
         self.link.machine.sent(execute);
         frontend::execute(out.insert(), b"", 0);
+    }
+}
+
+impl Replies<'_> {
+    /// Whether a message answers what was appended to the Query that is being answered, the request `oldest`.
+    pub(super) fn is_of_tail(&mut self, tag: BackendTag, tail: Tail, oldest: u64) -> bool {
+        if tail.request != oldest {
+            return false;
+        }
+        let Tail { request, left } = tail;
+        match tag {
+            BackendTag::READY_FOR_QUERY => self.link.tail = None,
+            BackendTag::COMMAND_COMPLETE if left == 0 => return true,
+            BackendTag::COMMAND_COMPLETE => {
+                self.link.tail = Some(Tail { request, left: left - 1 });
+            }
+            _ => {}
+        }
+        false
     }
 }

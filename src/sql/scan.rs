@@ -100,6 +100,8 @@ impl<'a> Watch<'a> {
             Effects::HOLD_CURSOR
         } else if is_keyword(token, "execute") && (follows(&["as"]) || starts_with(&["explain"])) {
             Effects::EXECUTES
+        } else if is_keyword(token, "seed") && follows(&["set", "session", "local"]) {
+            Effects::KEEPS
         } else if is_keyword(token, "into") && !follows(&["insert", "merge"]) {
             let is_query = !starts_with(&["insert", "merge", "import"]);
             if is_query { Effects::DDL } else { Effects::empty() }
@@ -135,7 +137,7 @@ fn call_effects(name: &Token<'_>) -> Effects {
     } else if is_any(&["set_config"]) {
         Effects::SETS
     } else if is_any(SESSION_STATE) {
-        Effects::OPAQUE
+        Effects::OPAQUE | Effects::KEEPS
     } else {
         Effects::empty()
     }
@@ -158,7 +160,7 @@ const SESSION_LOCKS: &[&str] = &[
 const SESSION_UNLOCKS: &[&str] =
     &["pg_advisory_unlock", "pg_advisory_unlock_all", "pg_advisory_unlock_shared"];
 
-/// Functions that leave state in the session that nothing else names.
+/// Functions that leave state in the session that nothing else names, and that even DISCARD ALL leaves there.
 const SESSION_STATE: &[&str] = &[
     "dblink_connect",
     "dblink_connect_u",

@@ -290,7 +290,7 @@ fn effects_are_found_in_every_kind_of_statement() {
         ("begin; insert into t values (1)", E::TRANSACTION | E::MULTI | E::WRITES),
         ("set a.b = 1", E::SETS),
         ("set a.b = 1; reset all", E::SETS | E::MULTI),
-        ("set seed to 0.5", E::SETS | E::OPAQUE),
+        ("set seed to 0.5", E::SETS | E::OPAQUE | E::KEEPS),
         ("set search_path to pg_temp", E::SETS | E::TEMP),
         ("set search_path to 'a', 'PG_TEMP'", E::SETS | E::TEMP),
         ("select set_config('a.b', 'c', false)", E::SETS),

@@ -213,6 +213,8 @@ bitflags! {
         const WRITES = 1 << 18;
         /// NOTIFY or `pg_notify`.
         const NOTIFIES = 1 << 19;
+        /// Leaves in its session what nothing can undo or carry elsewhere: `setseed`, connections of dblink, ...
+        const KEEPS = 1 << 20;
         /// Names a parameter of pgLagoon's own (`pglagoon.*`) in SET, RESET, SHOW or `set_config`.
         const OURS = 1 << 21;
         /// A comment in front of it asks pgLagoon for something: see `hint::options`.

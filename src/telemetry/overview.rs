@@ -293,6 +293,8 @@ pub struct SocketOverview {
     pub pinned: &'static str,
     /// On how many channels the client listens by way of the hub.
     pub channels: usize,
-    /// How many statements the client has named, and the bytes that they take; `None` for a server.
-    pub prepared: Option<(usize, usize)>,
+    /// How many statements the client has named, or an idle server has; `None` for a server that a client has.
+    pub prepared: Option<usize>,
+    /// The bytes that those of a client take.
+    pub prepared_bytes: Option<usize>,
 }

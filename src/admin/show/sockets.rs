@@ -69,11 +69,11 @@ fn row(kind: &str, socket: &SocketOverview) -> Row {
         socket.process_id.into(),
         Cell::Null,
         (&socket.application_name).into(),
-        socket.prepared.map_or(Cell::Null, |(statements, _)| statements.into()),
+        socket.prepared.map_or(Cell::Null, Cell::from),
         socket.process_id.into(),
         (&socket.node).into(),
         socket.pinned.into(),
         socket.channels.into(),
-        socket.prepared.map_or(Cell::Null, |(_, bytes)| bytes.into()),
+        socket.prepared_bytes.map_or(Cell::Null, Cell::from),
     ]
 }

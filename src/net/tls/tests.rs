@@ -163,3 +163,29 @@ fn files_that_do_not_do_say_why() {
     let no_authority = Connector::new(ServerTlsMode::VerifyCa, Some(&file("empty"))).unwrap_err();
     assert!(no_authority.to_string().starts_with("no certificate found in"));
 }
+
+/// libpq's asynchronous calls have left the rest of longer records unnoticed.
+#[tokio::test]
+async fn records_to_clients_are_as_short_as_those_of_postgresql() {
+    let authority = Authority::new();
+    let (acceptor, _) = authority.acceptor("db.example");
+    let connector = Connector::new(ServerTlsMode::Require, None).unwrap();
+    let (near, far) = shake(&connector, "db.example", &acceptor, Start::Negotiated).await;
+    let (near, mut far) = (near.unwrap(), far.unwrap());
+    let (mut wire, _client) = near.into_inner();
+    let sending = async {
+        far.write_all(&vec![7; 100_000]).await.unwrap();
+        far.shutdown().await.unwrap();
+    };
+    let mut bytes = Vec::new();
+    let _ = tokio::join!(sending, wire.read_to_end(&mut bytes));
+    let (mut rest, mut count) = (&bytes[..], 0);
+    while let Some((header, others)) = rest.split_first_chunk::<5>() {
+        let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
+        // A tag and what else the cipher adds come on top.
+        assert!(length <= 8192 + 256, "{length}");
+        rest = &others[length..];
+        count += 1;
+    }
+    assert!(count >= 100_000 / 8192, "{count}");
+}

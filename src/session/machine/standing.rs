@@ -21,11 +21,14 @@ impl Machine {
     pub(crate) fn may_be_failed(&self) -> bool {
         match self.status {
             TransactionStatus::Idle => false,
-            TransactionStatus::InTransaction => {
-                self.owed.iter().any(|owed| owed.request.ends_with_ready())
-            }
+            TransactionStatus::InTransaction => self.awaits_ready(),
             TransactionStatus::Failed => true,
         }
+    }
+
+    /// Whether a ReadyForQuery is going to come.
+    pub(crate) fn awaits_ready(&self) -> bool {
+        self.owed.iter().any(|owed| owed.request.ends_with_ready())
     }
 
     /// After an error that has left no transaction: has its Sync, if that is all that is still to be answered, answered

@@ -1,6 +1,7 @@
 mod model;
 
 use super::*;
+use crate::sql::settings::Action;
 
 fn set(name: &str, value: &str) -> Vec<Change> {
     vec![Change {

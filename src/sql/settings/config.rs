@@ -73,6 +73,25 @@ impl Change {
     }
 }
 
+impl Change {
+    /// Whether this parameter is reset by the change, and not set; nothing if it is not concerned.
+    pub fn resets(&self, parameter: &str) -> Option<bool> {
+        match &self.action {
+            Action::ResetAll => {
+                let stays = matches!(parameter, "role" | "session_authorization");
+                (!stays).then_some(true)
+            }
+            Action::Reset { name } => (name == parameter).then_some(true),
+            Action::Set { name, .. } | Action::Config { name, .. } => {
+                (name == parameter).then_some(false)
+            }
+            // It may be.
+            Action::Bound { .. } | Action::Hidden => Some(false),
+            Action::Transaction => None,
+        }
+    }
+}
+
 /// How many parameters a text with these changes has.
 pub fn parameters(changes: &[Change]) -> u16 {
     let numbers = changes.iter().flat_map(|change| match &change.action {
