@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use tokio::{process::Command, sync::Mutex};
 
-use crate::fixture::store;
+use crate::fixture::{VERSIONS, shared_cluster, standing_for, store};
+use crate::pooler::Pooler;
 use matrix::{Report, check, program};
 
 #[tokio::test]
@@ -109,6 +110,32 @@ async fn php_pdo() {
     let php = required("php").await;
     let script = program("php/features.php");
     check("php-pdo", async |url| Report::of(Command::new(&php).arg(&script).arg(url)).await).await;
+}
+
+/// What drivers do to begin a transaction is held back, and everything else is as ever.
+#[tokio::test]
+async fn transactions_wait_for_a_write() {
+    let Some(python) = driver("python").await else { return };
+    for major in VERSIONS.map(standing_for) {
+        for name in ["psycopg", "asyncpg"] {
+            let keys = [
+                ("routing.read_only_until_write", "true"),
+                ("pool.default_pool_size", "8"),
+                ("http.address", "\"127.0.0.1:0\""),
+            ];
+            let pooler = Pooler::start(shared_cluster(major).await, &keys).await;
+            let script = program("python").join(format!("{name}_features.py"));
+            let report = Report::of(Command::new(&python).arg(script).arg(pooler.url())).await;
+            let failures = report.failures(name);
+            assert!(failures.is_empty(), "{name} on {major}: {failures:#?} {report:?}");
+            for reason in ["held_back", "read"] {
+                let series =
+                    format!("pglagoon_routed_total{{database=\"app\",reason=\"{reason}\"}}");
+                assert!(pooler.metric(&series).await > 0.0, "{name} on {major}: {reason}");
+            }
+            pooler.check();
+        }
+    }
 }
 
 async fn go(name: &str) {

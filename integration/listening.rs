@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, future::poll_fn, sync::Arc};
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
+use pglagoon::demo::{Cluster, Shutdown};
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng, seq::IndexedRandom as _};
 use tokio::sync::mpsc::{self, Receiver};
 use tokio_postgres::{AsyncMessage, Client, NoTls, Notification, error::DbError};
@@ -26,6 +27,7 @@ on_each_version!(
     listening_by_the_extended_protocol,
     random_sessions_listen_on_what_postgresql_would,
     a_gap_is_told,
+    listening_goes_on_after_a_promotion,
     who_does_not_read_is_disconnected,
     psql_hears_its_own_voice,
 );
@@ -66,6 +68,12 @@ impl Ear {
         let next = tokio::time::timeout(std::time::Duration::from_mins(1), self.heard.recv());
         let notification = next.await.unwrap().unwrap();
         (notification.channel().to_owned(), notification.payload().to_owned())
+    }
+
+    /// The code of the first notice.
+    async fn first_notice(&self) -> String {
+        let first = || self.notices.lock().first().map(|notice| notice.code().code().to_owned());
+        eventually("a notice", async || first()).await
     }
 
     /// What has been heard when `last` is heard on `channel`, which the client must listen on, without that.
@@ -388,6 +396,40 @@ async fn a_gap_is_told(major: u16) {
     client(&cluster.primary().url()).await.batch_execute("NOTIFY b, 'back'").await.unwrap();
     assert_eq!(ear.next().await, ("b".to_owned(), "back".to_owned()));
     assert!(silent.notices.lock().is_empty());
+    pooler.check();
+}
+
+/// A cluster of which every node's timeline can be seen.
+async fn for_promotion(major: u16) -> Cluster {
+    let cluster = own_cluster(major).start().await.unwrap();
+    cluster.primary().execute("GRANT pg_read_all_stats TO app").await.unwrap();
+    cluster.wait_caught_up().await.unwrap();
+    cluster
+}
+
+async fn switch_over(cluster: &Cluster) {
+    cluster.primary().stop(Shutdown::Fast).await.unwrap();
+    cluster.promote(0).await.unwrap();
+}
+
+async fn listening_goes_on_after_a_promotion(major: u16) {
+    let cluster = for_promotion(major).await;
+    let pooler = Pooler::start(&cluster, &[]).await;
+    let mut ear = Ear::at(&pooler.url()).await;
+    let other = client(&pooler.url()).await;
+    ear.run("LISTEN a; LISTEN b").await;
+    notify(&other, "a", "before").await;
+    assert_eq!(ear.next().await.1, "before");
+    switch_over(&cluster).await;
+    // What is sent meanwhile may be missed; from then on everything is heard.
+    assert_eq!(ear.first_notice().await, "01000");
+    let direct = client(&cluster.primary().url()).await;
+    for (client, channel, words) in [(&other, "b", "by the pooler"), (&direct, "a", "without it")] {
+        notify(client, channel, words).await;
+        assert_eq!(ear.next().await, (channel.to_owned(), words.to_owned()));
+    }
+    ear.run("UNLISTEN a; LISTEN c").await;
+    assert_eq!(ear.hears(&other, &["a", "b", "c"]).await, ["b"]);
     pooler.check();
 }
 

@@ -8,6 +8,7 @@
 )]
 
 mod abandonment;
+mod balance;
 mod bank;
 mod catalog;
 mod classify;

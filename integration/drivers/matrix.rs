@@ -109,6 +109,13 @@ impl Report {
         Self { printed: String::from_utf8_lossy(&printed).into_owned(), errors }
     }
 
+    /// What has failed.
+    pub(crate) fn failures(&self, driver: &str) -> Vec<String> {
+        let said = FEATURES.map(|feature| (feature, self.of_feature(driver, feature)));
+        let failures = said.iter().filter(|(_, said)| said.starts_with("fails"));
+        failures.map(|(feature, said)| format!("{feature} {said}")).collect()
+    }
+
     /// What is said of `feature`.
     fn of_feature(&self, driver: &str, feature: &str) -> &str {
         let said = self.printed.lines().find_map(|line| {

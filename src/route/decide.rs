@@ -128,10 +128,14 @@ fn read(facts: &Facts, view: View<'_>, reason: Reason, dice: &mut Dice) -> Route
     let need = Need::new(facts, view);
     let eligible = view.replicas().filter(|node| need.judge(node) == Standing::Eligible);
     let scales = Scales { now: facts.now, slow_start: facts.slow_start };
-    let has_room = |node: &&Node| node.is_near() && node.in_flight() < facts.full_at;
-    let near = lighter_of_two(eligible.clone().filter(has_room), scales, dice);
+    let has_room = |node: &&Node| node.in_flight() < facts.full_at;
+    let roomy = eligible.clone().filter(has_room);
+    let near = lighter_of_two(roomy.clone().filter(|node| node.is_near()), scales, dice);
+    let found = near
+        .or_else(|| lighter_of_two(roomy, scales, dice))
+        .or_else(|| lighter_of_two(eligible, scales, dice));
     let reason = if facts.avoid.is_some() { Reason::ReplicaFailed } else { reason };
-    if let Some(id) = near.or_else(|| lighter_of_two(eligible, scales, dice)) {
+    if let Some(id) = found {
         return Route { target: Target::Node(id), reason };
     }
     if facts.avoid.is_some() {
