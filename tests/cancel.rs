@@ -15,6 +15,7 @@ scripted!(
     what_is_cancelled_while_it_waits_has_one_end,
     the_clients_cancel_connection_ends_when_the_servers_has,
     a_cancel_waits_until_what_is_ours_has_been_answered,
+    a_cancel_ends_with_what_it_waits_for,
     a_cancel_of_an_idle_transaction_is_not_passed_on,
     a_client_that_vanishes_while_its_statement_is_cancelled_costs_the_server,
     a_client_that_vanishes_behind_its_answer_costs_a_server_that_is_being_cancelled,
@@ -121,7 +122,8 @@ async fn the_clients_cancel_connection_ends_when_the_servers_has(delivery: Deliv
     client.expect([error("57014"), idle()]).await;
 }
 
-async fn a_cancel_waits_until_what_is_ours_has_been_answered(delivery: Delivery) {
+/// A client, another one whose `select 2` the server runs behind a query of our own, and the other's cancel request.
+async fn asking_behind_ours(delivery: Delivery) -> (Stage, Client, Server, Client) {
     let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
     let (mut client, mut server) = stage.pair().await;
     let mut other = stage.client().await;
@@ -132,9 +134,29 @@ async fn a_cancel_waits_until_what_is_ours_has_been_answered(delivery: Delivery)
     other.send([query("select 2")]).await;
     assert_eq!(server.next().await.tag, b'Q', "the other's setting is undone");
     server.expect([query("select 2")]).await;
-    let mut asking = other.ask_to_cancel().await;
+    let asking = other.ask_to_cancel().await;
     stage.settle(&mut client).await;
     stage.primary.expect_nobody();
+    (stage, other, server, asking)
+}
+
+/// All answers come at once: there is nothing left to cancel, and whoever asked is told so.
+async fn a_cancel_ends_with_what_it_waits_for(delivery: Delivery) {
+    let (mut stage, mut other, mut server, mut asking) = asking_behind_ours(delivery).await;
+    server.reply([&[complete("RESET"), idle()], &one_row("2")[..]].concat()).await;
+    other.expect(one_row("2")).await;
+    tokio::select! {
+        () = asking.expect_closed() => {}
+        // Delivered byte by byte, the first answer was there before the second.
+        cancel = stage.primary.cancel() => {
+            drop(cancel);
+            asking.expect_closed().await;
+        }
+    }
+}
+
+async fn a_cancel_waits_until_what_is_ours_has_been_answered(delivery: Delivery) {
+    let (mut stage, mut other, mut server, mut asking) = asking_behind_ours(delivery).await;
     server.reply([complete("RESET"), idle()]).await;
     drop(stage.primary.cancel().await);
     asking.expect_closed().await;

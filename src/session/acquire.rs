@@ -21,7 +21,7 @@ use crate::session::succession::Side;
 use crate::session::survey::Batch;
 use crate::session::worker::Stopping;
 use crate::session::{
-    Attached, Batches, Detour, Held, Inquiry, Phase, Replay, Session, Wrote, cleaning,
+    Attached, Batches, Detour, Held, Inquiry, Phase, Replay, Session, Wrote, cancel, cleaning,
 };
 use crate::sql::{Class, Tables};
 
@@ -307,6 +307,7 @@ impl Session {
     /// The client has nothing to do with any server.
     pub(super) fn become_idle(&mut self, now: Mono) {
         self.place = None;
+        cancel::forget(&self.client);
         let timeouts = &self.policy.timeouts;
         let (activity, limit) = if self.held.is_open() {
             (Activity::IdleInTransaction, timeouts.idle_transaction_timeout)

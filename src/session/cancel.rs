@@ -57,6 +57,16 @@ pub(super) fn pass_on(worker: &Rc<Worker>, client: &Rc<Client>, canceler: Option
     });
 }
 
+/// What a request that was not passed on yet was to end is over: it must not hit what comes next, and whoever has sent it
+/// waits no longer.
+#[inline]
+pub(super) fn forget(client: &Client) {
+    if client.summons.get() == Summons::Cancel {
+        client.summons.set(Summons::None);
+        client.cancel_done.take();
+    }
+}
+
 /// What is known of a cancel request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Delivery {
