@@ -6,10 +6,15 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::{
     fixture::{client, eventually, on_each_version, own_cluster},
+    own_parameters::listener,
     pooler::Pooler,
 };
 
-on_each_version!(what_names_stand_for_decides, changes_are_noticed);
+on_each_version!(
+    what_names_stand_for_decides,
+    until_it_is_known_nothing_is_trusted,
+    changes_are_noticed,
+);
 
 /// Lets a query say where it runs, and asks often whether somebody has changed the catalog.
 const KEYS: [(&str, &str); 4] = [
@@ -161,6 +166,34 @@ async fn what_names_stand_for_decides(major: u16) {
         assert_eq!(place(&client, columns).await, Place::Primary, "{columns}");
     }
     foreign_tables_are_read_on_the_primary(&cluster, &client).await;
+    pooler.check();
+}
+
+/// While somebody holds a table that only the catalog's reader asks for, the pooler starts without a catalog.
+async fn until_it_is_known_nothing_is_trusted(major: u16) {
+    let cluster = own_cluster(major).replicas(1).start().await.unwrap();
+    cluster.primary().execute(OBJECTS).await.unwrap();
+    let holder = cluster.primary().client().await.unwrap();
+    holder.batch_execute("BEGIN; LOCK TABLE pg_catalog.pg_depend").await.unwrap();
+    let pooler = Pooler::start(&cluster, &KEYS).await;
+    let (client, mut told) = listener(&pooler.url()).await;
+    client.batch_execute("SET pglagoon.explain = on").await.unwrap();
+    // What needs no catalog shows that the replica is there.
+    eventually("the replica to be asked", async || {
+        client.batch_execute("SELECT 1").await.unwrap();
+        told.recv().await.unwrap().contains(": replica").then_some(())
+    })
+    .await;
+    for (sql, reason) in [
+        ("SELECT f_pure(1)", "unknown_function"),
+        ("SELECT id FROM t", "catalog_not_loaded"),
+        ("SELECT id FROM v_ok", "catalog_not_loaded"),
+    ] {
+        client.batch_execute(sql).await.unwrap();
+        assert_eq!(told.recv().await.unwrap(), format!("pglagoon: primary ({reason})"), "{sql}");
+    }
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    settles(&client, "f_pure(id) FROM v_ok", Place::Replica).await;
     pooler.check();
 }
 

@@ -116,22 +116,31 @@ async fn what_only_the_primary_knows_yet_is_read_there(major: u16) {
     let writer = client(&pooler.url()).await;
     let (reader, mut told) = listener(&pooler.url()).await;
     reader.batch_execute("SET pglagoon.explain = on").await.unwrap();
-    let mut number = 0;
-    eventually("a replica to be asked for what it does not know yet", async || {
-        number += 1;
-        let sql = "RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 7'";
-        writer.batch_execute(&format!("CREATE FUNCTION late_{number}() {sql}")).await.unwrap();
-        loop {
-            reader.batch_execute(&format!("SELECT late_{number}()")).await.unwrap();
-            let told: Vec<String> = std::iter::from_fn(|| told.try_recv().ok()).collect();
-            match told.last()?.as_str() {
-                "pglagoon: primary (replica_failed)" => return Some(()),
-                // The replicas have been quicker than the catalog's reader.
-                last if last.contains("replica") => return None,
-                _ => {}
+    writer.batch_execute("CREATE TABLE late (n int)").await.unwrap();
+    cluster.wait_caught_up().await.unwrap();
+    let function = "CREATE FUNCTION late_@() RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 7'";
+    for (ddl, read) in [
+        (function, "SELECT late_@()"),
+        ("ALTER TABLE late ADD late_@ int", "SELECT late_@ FROM late"),
+        ("CREATE TABLE late_@ (n int)", "SELECT n FROM late_@"),
+    ] {
+        let mut number = 0;
+        eventually("a replica to be asked for what it does not know yet", async || {
+            number += 1;
+            let [ddl, read] = [ddl, read].map(|sql| sql.replace('@', &number.to_string()));
+            writer.batch_execute(&ddl).await.unwrap();
+            loop {
+                reader.batch_execute(&read).await.unwrap();
+                let told: Vec<String> = std::iter::from_fn(|| told.try_recv().ok()).collect();
+                match told.last()?.as_str() {
+                    "pglagoon: primary (replica_failed)" => return Some(()),
+                    // The replicas have been quicker than the catalog's reader.
+                    last if last.contains("replica") => return None,
+                    _ => {}
+                }
             }
-        }
-    })
-    .await;
+        })
+        .await;
+    }
     pooler.check();
 }

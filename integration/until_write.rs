@@ -121,7 +121,25 @@ async fn a_transaction_reads_on_replicas_until_it_writes(major: u16) {
             .await;
     }
     portals_that_live_on_are_the_primarys(&mut stage).await;
+    a_transaction_that_the_server_may_end_begins_there(&mut stage, major).await;
     pooler.check();
+}
+
+/// A server cannot end what it does not know of.
+async fn a_transaction_that_the_server_may_end_begins_there(stage: &mut Stage, major: u16) {
+    let timeouts = [(13, "idle_in_transaction_session_timeout"), (17, "transaction_timeout")];
+    for (_, timeout) in timeouts.into_iter().filter(|(since, _)| *since <= major) {
+        stage.client.batch_execute(&format!("SET {timeout} = '1h'")).await.unwrap();
+        stage
+            .follow(&[
+                ("BEGIN", "primary"),
+                ("SELECT n FROM ROWS", "primary"),
+                ("COMMIT", "primary"),
+            ])
+            .await;
+        stage.client.batch_execute(&format!("RESET {timeout}")).await.unwrap();
+        stage.follow(&[("BEGIN", ""), ("COMMIT", "")]).await;
+    }
 }
 
 /// A driver that fetches row by row, and one that does not.

@@ -12,6 +12,7 @@ use crate::support::scripted;
 
 scripted!(
     reads_go_to_the_replica_and_writes_to_the_primary,
+    a_function_call_runs_on_the_primary,
     a_read_sees_the_sessions_own_write,
     a_read_sees_every_write_of_its_own_pipeline,
     a_read_waits_for_the_replica_to_catch_up,
@@ -84,6 +85,14 @@ async fn a_read_runs_on_the_replica(delivery: Delivery) {
     let (_stage, mut client, mut primary, mut replica) = all(delivery).await;
     run(&mut client, &mut replica, "select 1").await;
     run(&mut client, &mut primary, "insert into t values (1)").await;
+}
+
+async fn a_function_call_runs_on_the_primary(delivery: Delivery) {
+    let (_stage, mut client, mut primary, mut replica) = all(delivery).await;
+    client.send([function_call()]).await;
+    primary.answer([function_call()], [function_result(), idle()]).await;
+    client.expect([function_result(), idle()]).await;
+    run(&mut client, &mut replica, "select 1").await;
 }
 
 async fn reads_go_to_the_replica_and_writes_to_the_primary(delivery: Delivery) {
