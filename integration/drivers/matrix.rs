@@ -30,7 +30,7 @@ use std::{
 use tokio::process::Command;
 
 use crate::fixture::{VERSIONS, shared_cluster, standing_for, versions};
-use crate::pooler::shared_pooler;
+use crate::pooler::Pooler;
 
 /// The columns of the table.
 pub(crate) const FEATURES: [&str; 11] = [
@@ -132,7 +132,14 @@ pub(crate) async fn check(driver: &str, try_at: impl AsyncFn(String) -> Report) 
     let mut cells = ["yes"; FEATURES.len()];
     let mut version = String::new();
     for major in VERSIONS.map(standing_for) {
-        let report = try_at(shared_pooler(major).await.url()).await;
+        // What a pool of connections has written on one it reads on another, after an error for instance.
+        let keys = [
+            ("pool.default_pool_size", "8"),
+            ("listen.workers", "2"),
+            ("routing.consistency", "\"group\""),
+        ];
+        let pooler = Pooler::start(shared_cluster(major).await, &keys).await;
+        let report = try_at(pooler.url()).await;
         let fails = |feature: &'static str| report.of_feature(driver, feature).starts_with("fails");
         let direct = if FEATURES.into_iter().any(fails) {
             try_at(shared_cluster(major).await.primary().url()).await
@@ -157,6 +164,7 @@ pub(crate) async fn check(driver: &str, try_at: impl AsyncFn(String) -> Report) 
             }
         }
         report.of_feature(driver, "version").clone_into(&mut version);
+        pooler.check();
     }
     compare(driver, &version, &cells);
 }
