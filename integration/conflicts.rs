@@ -1,8 +1,6 @@
 //! What the primary does may cost a standby its queries: PostgreSQL's recovery conflicts, each made to happen. Nobody
 //! notices but who has seen a part of an answer.
 
-use std::future::Future;
-
 use futures_util::{TryStreamExt as _, future::join, pin_mut};
 use pglagoon::demo::Cluster;
 use tokio::sync::mpsc::Receiver;
@@ -37,10 +35,9 @@ async fn reads_in_conflict_with_recovery_run_elsewhere(major: u16) {
     let pooler = Pooler::start(&cluster, &keys).await;
     let (client, told) = slow_reader(&cluster, &pooler).await;
     let mut scene = Scene { cluster, client, told };
-    scene.a_lock().await;
-    scene.a_snapshot().await;
-    scene.a_buffer_pin().await;
-    scene.a_tablespace().await;
+    for (kind, read, statements) in CONFLICTS {
+        scene.conflict(kind, read, statements).await;
+    }
     scene.a_deadlock().await;
     scene.what_the_client_has_seen_is_not_run_again(&pooler).await;
     pooler.check();
@@ -53,6 +50,17 @@ const PINNING: &str = "SELECT pg_sleep((SELECT n FROM pace)) FROM pinned";
 const SPILLING: &str =
     "SELECT pg_sleep((SELECT n FROM pace)) FROM generate_series(1, 100000) AS g WHERE g = 1";
 
+/// Kinds of conflicts, what meets each, and what brings it about, statement by statement.
+const CONFLICTS: [(&str, &str, &[&str]); 4] = [
+    ("lock", READ, &["BEGIN; LOCK TABLE pace; UPDATE pace SET n = 0; COMMIT"]),
+    ("snapshot", READ, &["UPDATE pace SET n = 0", "VACUUM pace"]),
+    ("bufferpin", PINNING, &["UPDATE pace SET n = 0", "VACUUM pinned"]),
+    ("tablespace", SPILLING, &["UPDATE pace SET n = 0", "DROP TABLESPACE spare"]),
+];
+
+/// What VACUUM cleans up without waiting for anybody.
+const ABORTED: &str = "BEGIN; INSERT INTO pinned VALUES (2); ROLLBACK";
+
 /// Has one table open while it waits for another.
 const WAITING: &str = "SELECT looks() FROM pinned";
 
@@ -63,14 +71,18 @@ struct Scene {
 }
 
 impl Scene {
-    /// Has a read run on a replica for as long as it takes until `act` is done, and checks that it ends well, elsewhere,
-    /// and that it was this conflict that has ended it.
-    async fn conflict(&mut self, kind: &str, read: &str, act: impl Future<Output = ()>) {
+    /// Has a read run on a replica for as long as it takes until the primary has run the statements, and checks that it
+    /// ends well, elsewhere, and that it was this conflict that has ended it.
+    async fn conflict(&mut self, kind: &str, read: &str, statements: &[&str]) {
+        let writer = self.cluster.primary().client().await.unwrap();
+        writer.batch_execute(ABORTED).await.unwrap();
         self.settle(read).await;
         let before = conflicts(&self.cluster, kind).await;
         let act = async {
             running(&self.cluster, read).await;
-            act.await;
+            for statement in statements {
+                writer.batch_execute(statement).await.unwrap();
+            }
         };
         let (outcome, ()) = join(self.client.batch_execute(read), act).await;
         outcome.unwrap_or_else(|error| panic!("{kind}: {error:?}"));
@@ -92,43 +104,6 @@ impl Scene {
         pace(&self.cluster, 300).await;
     }
 
-    async fn a_lock(&mut self) {
-        let writer = self.cluster.primary().client().await.unwrap();
-        let act = async move {
-            let sql = "BEGIN; LOCK TABLE pace; UPDATE pace SET n = 0; COMMIT";
-            writer.batch_execute(sql).await.unwrap();
-        };
-        self.conflict("lock", READ, act).await;
-    }
-
-    async fn a_snapshot(&mut self) {
-        let writer = self.cluster.primary().client().await.unwrap();
-        let act = async move {
-            writer.batch_execute("UPDATE pace SET n = 0").await.unwrap();
-            writer.batch_execute("VACUUM pace").await.unwrap();
-        };
-        self.conflict("snapshot", READ, act).await;
-    }
-
-    async fn a_buffer_pin(&mut self) {
-        let writer = self.cluster.primary().client().await.unwrap();
-        writer.batch_execute("BEGIN; INSERT INTO pinned VALUES (2); ROLLBACK").await.unwrap();
-        let act = async move {
-            writer.batch_execute("UPDATE pace SET n = 0").await.unwrap();
-            writer.batch_execute("VACUUM pinned").await.unwrap();
-        };
-        self.conflict("bufferpin", PINNING, act).await;
-    }
-
-    async fn a_tablespace(&mut self) {
-        let writer = self.cluster.primary().client().await.unwrap();
-        let act = async move {
-            writer.batch_execute("UPDATE pace SET n = 0").await.unwrap();
-            writer.batch_execute("DROP TABLESPACE spare").await.unwrap();
-        };
-        self.conflict("tablespace", SPILLING, act).await;
-    }
-
     async fn a_deadlock(&mut self) {
         for replica in self.cluster.replicas() {
             replica.alter("max_standby_streaming_delay", "-1").await.unwrap();
@@ -136,7 +111,7 @@ impl Scene {
         self.settle(WAITING).await;
         let writer = self.cluster.primary().client().await.unwrap();
         let cleaner = self.cluster.primary().client().await.unwrap();
-        writer.batch_execute("BEGIN; INSERT INTO pinned VALUES (2); ROLLBACK").await.unwrap();
+        writer.batch_execute(ABORTED).await.unwrap();
         writer.batch_execute("BEGIN; LOCK TABLE locked").await.unwrap();
         // The lock is written to the log at once, and shown to nobody until that is flushed.
         cleaner.batch_execute("UPDATE pace SET n = n").await.unwrap();

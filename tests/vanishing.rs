@@ -165,19 +165,25 @@ async fn a_client_that_leaves_with_half_a_batch_sent_costs_the_server(delivery: 
     is_replaced(&mut stage, server).await;
 }
 
-async fn a_client_that_leaves_before_its_parse_is_sent_leaves_no_statement(delivery: Delivery) {
+/// A client waits with this for the only server, and leaves before another has committed there.
+async fn one_leaves_the_queue(delivery: Delivery, sent: &[Frame]) -> (Stage, Client, Server) {
     let mut stage = one_server(delivery).await;
     let (mut client, mut server) = stage.pair().await;
     begin(&mut client, &mut server).await;
-    let batch = |name: &str| [parse(name, "select 1"), bind("", name), execute(""), sync()];
     let mut waiting = stage.client().await;
-    waiting.send(batch("a")).await;
+    waiting.send(sent).await;
     stage.waiting(1).await;
     drop(waiting);
     stage.waiting(0).await;
     client.send([query("commit")]).await;
     server.answer([query("commit")], [complete("COMMIT"), idle()]).await;
     client.expect([complete("COMMIT"), idle()]).await;
+    (stage, client, server)
+}
+
+async fn a_client_that_leaves_before_its_parse_is_sent_leaves_no_statement(delivery: Delivery) {
+    let batch = |name: &str| [parse(name, "select 1"), bind("", name), execute(""), sync()];
+    let (_stage, mut client, mut server) = one_leaves_the_queue(delivery, &batch("a")).await;
     // Nobody has parsed it yet.
     client.send(batch("b")).await;
     let answer = [parse_complete(), bind_complete(), complete("SELECT 0"), idle()];
@@ -186,17 +192,7 @@ async fn a_client_that_leaves_before_its_parse_is_sent_leaves_no_statement(deliv
 }
 
 async fn a_client_that_leaves_the_queue_is_forgotten(delivery: Delivery) {
-    let mut stage = one_server(delivery).await;
-    let (mut client, mut server) = stage.pair().await;
-    begin(&mut client, &mut server).await;
-    let mut waiting = stage.client().await;
-    waiting.send([query("select 2")]).await;
-    stage.waiting(1).await;
-    drop(waiting);
-    stage.waiting(0).await;
-    client.send([query("commit")]).await;
-    server.answer([query("commit")], [complete("COMMIT"), idle()]).await;
-    client.expect([complete("COMMIT"), idle()]).await;
+    let (stage, _client, mut server) = one_leaves_the_queue(delivery, &[query("select 2")]).await;
     is_used_again(&stage, &mut server).await;
 }
 

@@ -18,6 +18,7 @@ use crate::session::parameters::{Outcome, Parameters, is_settable};
 use crate::session::pins::{Pins, Stains};
 use crate::session::sequences::Use;
 use crate::session::succession::Side;
+
 /// Everything that a server's answer may change.
 #[derive(Debug)]
 pub(super) struct Replies<'a> {
