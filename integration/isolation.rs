@@ -51,6 +51,12 @@ async fn settings_belong_to_the_client(major: u16) {
         ),
         ("SELECT set_config('search_path', '', false)", "search_path", ""),
         ("SET statement_timeout = '77s'", "statement_timeout", "77s"),
+        ("SELECT set_config('work_mem', (1024 * 3)::text, false), 1", "work_mem", "3MB"),
+        (
+            "WITH a AS (SELECT set_config('geqo', 'of' || 'f', false)) SELECT * FROM a",
+            "geqo",
+            "off",
+        ),
         ("SET DateStyle = 'German, DMY'", "DateStyle", "German, DMY"),
         ("SET client_min_messages = error", "client_min_messages", "error"),
         ("SET application_name = 'O''Hara; \\'", "application_name", "O'Hara; \\"),

@@ -63,6 +63,15 @@ const STATEMENTS: &[&str] = &[
     "RESET ALL",
     "WITH a AS (SELECT set_config('app.tenant', 'w', true)) SELECT * FROM a",
     "SELECT set_config(k, v, true) FROM (VALUES ('app.tenant', 'v'), ('role', 'pg_monitor')) AS x (k, v)",
+    "WITH a AS (SELECT set_config('app.tenant', concat('a', 'b'), false) AS b) SELECT b FROM a",
+    "SELECT set_config('statement_timeout', (1000 * 82)::text, false), 1",
+    "SELECT '1' WHERE false AND set_config('search_path', 'never', false) = ''",
+    "SELECT set_config('role', (SELECT 'pg_monitor'), false)",
+    "SELECT set_config('DateStyle', lower('SQL'), false)",
+    "SELECT set_config('search_path', 'nobody, ' || 1/0, false)",
+    "SELECT set_config('app.tenant', 'o', 1 = 1), set_config('search_path', upper('o'), 1 = 2)",
+    "SELECT set_config('app.tenant', lower('Q'), false); SET LOCAL app.tenant = 'r'; SET TIME ZONE 'UTC'",
+    "BEGIN; SELECT set_config('app.tenant', upper('m'), false); COMMIT; SELECT set_config('TimeZone', concat('Asia', '/Tokyo'), false)",
     "BEGIN; SET search_path TO b; SET LOCAL app.tenant = 'l'; COMMIT; SET TIME ZONE 'Asia/Tokyo'",
     "BEGIN; SET app.tenant = 'e'; COMMIT; SET app.tenant = 'f'; SELECT 1/0",
     "BEGIN; SET statement_timeout = '90s'; SELECT 1",
@@ -85,6 +94,8 @@ const BOUND: &[(&str, &[Option<&str>])] = &[
     ("SELECT set_config('search_path', $1, true) AS x", &[Some("bound, \"B c\"")]),
     ("SELECT set_config('app.tenant', $1, false)", &[None]),
     ("SELECT set_config('statement_timeout', $1, false)", &[Some("nonsense")]),
+    ("SELECT set_config('app.tenant', $1, $2::text::bool)", &[Some("s"), Some("false")]),
+    ("SELECT set_config('app.tenant', upper($1), false)", &[Some("t")]),
 ];
 
 /// What came of a statement with values.

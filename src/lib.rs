@@ -147,7 +147,7 @@
 //! | **what follows its client** | |
 //! | parameters; what RESET and DISCARD ALL go back to | `session::parameters`, [`server::settings`]; `session::resets` |
 //! | which sessions write in another way than `sql` reads | `session::dialect` |
-//! | what `set_config` changes, also with bound values | `sql::settings` (`config`), `session::bound` |
+//! | what `set_config` changes, also with bound values | `sql::settings` (`config`), `session::bound`; what only the server knows of it: `session::inquiry` |
 //! | which spellings of a value are the same | `sql::settings::canonical` |
 //! | parameters of ours, `SET pglagoon.*` | `session::ours`; what they ask for: `session::terms` |
 //! | prepared statements | `session::names`, `session::preparing`, [`server::statements`] |
@@ -281,6 +281,9 @@
 //! * **Whether a pin still has its reason PostgreSQL is asked** (`session::inquiry`), after transactions that may have
 //!   changed it: no counting of ours could know what a `pg_try_advisory_lock` returned. What it denies need not be
 //!   washed off either; only temporary objects always cost a DISCARD ALL, because prepared statements may depend on them.
+//! * **What a `set_config` has set PostgreSQL is asked where the text does not tell:** the values of the parameters that it
+//!   names, when the transaction has ended, however it did, and whether or not the call was reached. `session_authorization`
+//!   is left out (to set it ends SET ROLE), and so are calls that do not name their parameter: those pin.
 //! * **Sequence state is forgotten before it could be read by another, not after it was made:** any write may call `nextval`,
 //!   and hardly anybody asks for `currval`. Where a text or the catalog (functions, defaults, views, triggers) asks for it,
 //!   a server that has served another writer is told DISCARD SEQUENCES in the packet of the next first statement; elsewhere

@@ -16,7 +16,9 @@ scripted!(
     discard_all_forgets_settings,
     a_parameter_that_the_server_reports_is_followed,
     a_setting_that_another_server_refuses_ends_the_session,
-    a_setting_that_cannot_be_repeated_pins
+    a_setting_that_cannot_be_repeated_pins,
+    a_value_that_only_the_server_knows_is_asked_for,
+    a_value_that_the_server_does_not_tell_pins
 );
 
 /// Runs `sql` on `server`, which answers `tag` and `status`.
@@ -265,7 +267,7 @@ async fn occupy_after_reset(stage: &Stage, server: &mut Server) -> Client {
 async fn a_setting_that_cannot_be_repeated_pins(delivery: Delivery) {
     let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 2).await;
     let (mut client, mut server) = stage.pair().await;
-    let sql = "select set_config('search_path', name, false) from t";
+    let sql = "select set_config(name, 'a', false) from t";
     client.send([query(sql)]).await;
     server.answer([query(sql)], one_row("x")).await;
     client.expect(one_row("x")).await;
@@ -277,4 +279,42 @@ async fn a_setting_that_cannot_be_repeated_pins(delivery: Delivery) {
     arrives_alone(&mut client, &mut server).await;
     drop(client);
     server.answer([query("DISCARD ALL")], [complete("DISCARD ALL"), idle()]).await;
+}
+
+const UNSEEN: &str = "select set_config('My.own', value, false) from t";
+
+/// The client sets a parameter to a value that its text does not tell, and the server is asked for that.
+async fn set_unseen(client: &mut Client, server: &mut Server) {
+    client.send([query(UNSEEN)]).await;
+    server.answer([query(UNSEEN)], one_row("x")).await;
+    let question = String::from_utf8(server.next().await.body).unwrap();
+    assert!(question.ends_with(", pg_catalog.current_setting('my.own', true)\0"), "{question}");
+    client.expect(one_row("x")).await;
+}
+
+async fn a_value_that_only_the_server_knows_is_asked_for(delivery: Delivery) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
+    let (mut client, mut server) = stage.pair().await;
+    set_unseen(&mut client, &mut server).await;
+    let told = values(&["f", "f", "f", "f", "it's"]);
+    server.reply([told.clone(), complete("SELECT 1"), idle()]).await;
+    let mut other = stage.client().await;
+    arrives_with(&mut other, &mut server, "RESET \"my\".\"own\";").await;
+    arrives_with(&mut client, &mut server, "SET \"my\".\"own\" TO 'it''s';").await;
+    // Nothing has become of it.
+    set_unseen(&mut client, &mut server).await;
+    server.reply([told, complete("SELECT 1"), idle()]).await;
+    arrives_alone(&mut client, &mut server).await;
+}
+
+async fn a_value_that_the_server_does_not_tell_pins(delivery: Delivery) {
+    let mut stage = Stage::with(delivery, |config| config.pool.default_pool_size = 1).await;
+    let (mut client, mut server) = stage.pair().await;
+    set_unseen(&mut client, &mut server).await;
+    server.reply([error("42501"), idle()]).await;
+    arrives_alone(&mut client, &mut server).await;
+    drop(client);
+    server.answer([query("DISCARD ALL")], [complete("DISCARD ALL"), idle()]).await;
+    let mut other = stage.client().await;
+    arrives_alone(&mut other, &mut server).await;
 }

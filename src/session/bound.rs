@@ -69,8 +69,12 @@ mod tests {
             assert_eq!(bound(sql, (types, &values)), Some(expected.clone()));
         }
         // bpchar is not, and a value may be missing.
+        let unseen =
+            Change { scope: Scope::Session, action: Action::Unseen { name: "app.x".into() } };
+        let expected = Some(vec![config(Scope::Local, "role", "alice"), unseen]);
+        assert_eq!(bound(sql, (&[0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 18], &values)), expected);
+        assert_eq!(bound(sql, (NO_TYPES, &values[..2])), expected);
         assert_eq!(bound(sql, (&[0, 2, 0, 0, 0, 0, 0, 0, 4, 18], &values)), None);
-        assert_eq!(bound(sql, (NO_TYPES, &values[..2])), None);
         let null = bound("select set_config('A', $1, true)", (NO_TYPES, &[None]));
         let reset = Change { scope: Scope::Local, action: Action::Reset { name: "a".into() } };
         assert_eq!(null, Some(vec![reset]));

@@ -131,7 +131,7 @@ async fn wash(link: &mut Link, within: Duration) -> Result<(), exchange::Exchang
         link.server.statements.clear();
         link.server.settings = std::sync::Arc::default();
         link.sequences = Use::NONE;
-    } else if !link.stains.contains(Stains::FUNCTION) {
+    } else if !link.stains.intersects(Stains::FUNCTION | Stains::SETTINGS) {
         exchange::run(&mut link.server, &link.stains.remedies(), within).await?;
         link.server.statements.set_unnamed(None);
     } else {
@@ -140,5 +140,6 @@ async fn wash(link: &mut Link, within: Duration) -> Result<(), exchange::Exchang
         link.server.settings = std::sync::Arc::default();
     }
     link.stains = Stains::empty();
+    link.unseen.clear();
     Ok(())
 }

@@ -18,6 +18,11 @@ pub(super) enum Dialect {
 /// The parameters that decide it.
 const DECISIVE: [&str; 2] = ["client_encoding", "standard_conforming_strings"];
 
+/// Whether this parameter has a say in it.
+pub(super) fn is_decisive(name: &str) -> bool {
+    DECISIVE.contains(&name)
+}
+
 /// Encodings of which second bytes may be ASCII (`src/include/mb/pg_wchar.h`, those of clients alone), by all their names
 /// (`src/common/encnames.c`).
 const SHARING: [&str; 17] = [
@@ -65,7 +70,7 @@ impl Dialect {
 pub(super) fn complete(settings: &Settings, reported: &[(String, String)]) -> Settings {
     let mut all = settings.clone();
     for (name, value) in reported {
-        if DECISIVE.contains(&name.as_str()) && all.get(name).is_none() && is_unusual(name, value) {
+        if is_decisive(name) && all.get(name).is_none() && is_unusual(name, value) {
             all.set(name, Some(Value::Config(value.as_str().into())));
         }
     }

@@ -3,15 +3,24 @@
 //! How often a lock was taken, whether `pg_try_advisory_lock` got it, what ON COMMIT DROP or a rollback has undone:
 //! only the server knows. So when a transaction of a pinned client has done something that may have changed the answer,
 //! the server is asked, and if nothing is left the client is free again, and its server needs no cleaning for it.
+//!
+//! In the same way it is asked for the values of parameters that were set where the text tells no more than their names
+//! (`set_config` of an expression, in a subquery, ...): whatever has become of that, these are the session's from then on.
 
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::task::Context;
 
 use crate::protocol::frontend;
+use crate::server::settings::literal;
+use crate::session::dialect::is_decisive;
 use crate::session::link::Gate;
 use crate::session::machine::{Owed, Request};
 use crate::session::pins::{Pins, Stains};
+use crate::session::replies::Replies;
 use crate::session::requests::Requests;
 use crate::session::{Batches, Phase, Session};
+use crate::sql::settings::{Action, Change};
 use crate::sql::{Class, Effects, Verdict, Why};
 
 /// What a server is asked: each answer with the pin that it is about, and what it proves the server free of.
@@ -26,6 +35,18 @@ const QUESTION: &[u8] = b"SELECT \
         AND refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), \
     EXISTS (SELECT FROM pg_catalog.pg_cursors), \
     EXISTS (SELECT FROM pg_catalog.pg_listening_channels())";
+
+/// The question, and behind it these parameters.
+fn question(parameters: &[Box<str>]) -> Cow<'static, [u8]> {
+    let mut question = Cow::Borrowed(QUESTION);
+    for name in parameters {
+        let sql = question.to_mut();
+        sql.extend_from_slice(b", pg_catalog.current_setting(");
+        literal(sql, name);
+        sql.extend_from_slice(b", true)");
+    }
+    question
+}
 
 /// The pins in the order of the answers.
 ///
@@ -82,8 +103,8 @@ impl Inquiry {
         matches!(self, Self::Asked | Self::Denied(_))
     }
 
-    /// The answer.
-    pub(super) fn on_row(&mut self, body: &[u8]) {
+    /// The answer. Returns what follows in it.
+    fn on_row<'a>(&mut self, body: &'a [u8]) -> &'a [u8] {
         let mut denied = Pins::empty();
         let mut rest = body.get(2..).unwrap_or_default();
         for (pin, _) in ANSWERS {
@@ -96,10 +117,11 @@ impl Inquiry {
             }
         }
         *self = Self::Denied(denied);
+        rest
     }
 
     /// The end of the answer: what the client is not pinned for any more, and what need not be cleaned up.
-    pub(super) fn conclude(&mut self) -> (Pins, Stains) {
+    fn conclude(&mut self) -> (Pins, Stains) {
         let Self::Denied(denied) = std::mem::take(self) else {
             // An error: nothing is proven.
             return (Pins::empty(), Stains::empty());
@@ -123,6 +145,72 @@ impl Requests<'_> {
     }
 }
 
+impl Requests<'_> {
+    /// Notes that something on its way sets parameters of which the text tells no more than the names.
+    pub(super) fn note_unseen(&mut self, changes: &[Change]) {
+        for change in changes {
+            let Action::Unseen { name } = &change.action else { continue };
+            *self.pins |= Pins::UNSEEN;
+            *self.inquiry = Inquiry::Due;
+            self.link.stains |= Stains::SETTINGS;
+            if is_decisive(name) {
+                self.names.distrust();
+            }
+            if !self.link.unseen.iter().any(|known| **known == **name) {
+                self.link.unseen.push(name.as_str().into());
+            }
+        }
+    }
+}
+
+impl Replies<'_> {
+    /// The answer to a question: parameters have these values.
+    pub(super) fn on_answer(&mut self, body: &[u8]) {
+        let rest = self.inquiry.on_row(body);
+        if let Some(values) = values(rest, self.link.unseen.len()) {
+            for (name, value) in self.link.unseen.drain(..).zip(values) {
+                self.parameters.learn(&name, value);
+            }
+        }
+    }
+
+    /// The end of the answer.
+    pub(super) fn conclude_inquiry(&mut self) {
+        let (over, clean) = self.inquiry.conclude();
+        *self.pins -= over;
+        self.link.stains -= clean;
+        if !self.pins.contains(Pins::UNSEEN) {
+            return;
+        }
+        *self.pins -= Pins::UNSEEN;
+        self.link.stains -= Stains::SETTINGS;
+        if self.link.unseen.is_empty() {
+            self.link.server.settings = Arc::clone(self.parameters.wanted());
+        } else {
+            // It has not told.
+            self.link.unseen.clear();
+            *self.pins |= Pins::PARAMETERS;
+            self.link.stains |= Stains::SESSION;
+            self.names.distrust();
+        }
+    }
+}
+
+/// So many values of a row, `None` for NULL; nothing if they are not all there.
+fn values(mut body: &[u8], count: usize) -> Option<Vec<Option<&str>>> {
+    let mut value = || {
+        let (len, rest) = body.split_first_chunk()?;
+        let Ok(len) = usize::try_from(i32::from_be_bytes(*len)) else {
+            body = rest;
+            return Some(None);
+        };
+        let (text, rest) = rest.split_at_checked(len)?;
+        body = rest;
+        std::str::from_utf8(text).ok().map(Some)
+    };
+    (0..count).map(|_| value()).collect()
+}
+
 impl Session {
     /// Sees to it that the client is pinned only as long as there is a reason.
     #[inline]
@@ -140,7 +228,7 @@ impl Session {
         {
             return;
         }
-        if !ASKABLE.contains(attached.pins) {
+        if !ASKABLE.contains(attached.pins) && !attached.pins.contains(Pins::UNSEEN) {
             // It stays pinned whatever the answer is.
             attached.inquiry = Inquiry::None;
             return;
@@ -150,7 +238,8 @@ impl Session {
         link.gate = Gate::Shut;
         link.server.statements.set_unnamed(None);
         link.machine.sent(Owed::swallow(Request::Query));
-        frontend::query(link.to_server.queue(&mut self.worker.recycler.borrow_mut()), QUESTION);
+        let question = question(&link.unseen);
+        frontend::query(link.to_server.queue(&mut self.worker.recycler.borrow_mut()), &question);
         // What goes wrong here shows when the server is read.
         let _ = link.send(&[], &self.worker.recycler, cx);
     }

@@ -307,7 +307,7 @@ impl Session {
                 // What was known is known of the first frame alone.
                 requests.surveyed = Surveyed::Nothing;
             }
-            if attached.side.is_replica() && !requests.pins.is_empty() {
+            if attached.side.is_replica() && requests.pins.last() {
                 return Err(Trouble::NotOnReplica.into());
             }
             match taken {
@@ -386,7 +386,7 @@ fn admit(requests: &Requests<'_>, side: Side, batches: Batches, tag: Option<&u8>
         || batches == Batches::None
         || !machine.at_boundary()
         || requests.link.passing.to_server > 0
-        || !requests.pins.is_empty()
+        || requests.pins.last()
         || tag == Some(&FrontendTag::SYNC.0)
     {
         return Admission::Pass;

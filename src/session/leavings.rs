@@ -68,7 +68,8 @@ impl Requests<'_> {
             return self.note_savepoint(verdict, text);
         }
         let Some(changes) = bound.or_else(|| changes(effects, text)) else { return self.stay() };
-        let changes = changes.into_iter().map(self.canonical()).collect();
+        let changes: Vec<_> = changes.into_iter().map(self.canonical()).collect();
+        self.note_unseen(&changes);
         self.parameters.expect(Step::Changes(changes));
         Change::Session
     }
@@ -83,6 +84,7 @@ impl Requests<'_> {
     fn stay(&mut self) -> Change {
         *self.pins |= Pins::PARAMETERS;
         self.link.stains |= Stains::SESSION;
+        self.names.distrust();
         Change::None
     }
 
@@ -95,6 +97,7 @@ impl Requests<'_> {
         if !effects.intersects(Effects::EXECUTES)
             && let Some(script) = Script::read(text, self.canonical())
         {
+            script.changes().for_each(|changes| self.note_unseen(changes));
             self.parameters.expect(Step::Script(script));
             return Change::Script;
         }
@@ -124,7 +127,10 @@ const SAVEPOINTS: [&[u8; 7]; 3] = [b"rollbac", b"release", b"savepoi"];
 ///
 /// Other statements of the same text change nothing about that: either all of it happens or nothing.
 fn changes(effects: Effects, text: &[u8]) -> Option<Vec<settings::Change>> {
-    let changes = if effects.intersects(settings::UNCLEAR) {
+    let changes = if effects.contains(Effects::EXECUTES) {
+        // What is executed changes more than the text tells.
+        None
+    } else if effects.intersects(settings::UNCLEAR) {
         settings::changes(text)
     } else {
         settings::changes_among(text)

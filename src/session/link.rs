@@ -42,6 +42,8 @@ pub(crate) struct Link {
     pub(crate) excuse: Option<Box<[u8]>>,
     /// What has been appended to a Query, if anything.
     pub(crate) tail: Option<Tail>,
+    /// Parameters that the client has set to values which only the server knows.
+    pub(crate) unseen: Vec<Box<str>>,
 }
 
 /// Statements of ours at the end of a client's text, of which it is not told.
@@ -89,6 +91,7 @@ impl Link {
             sequences: Use::NONE,
             excuse: None,
             tail: None,
+            unseen: Vec::new(),
         })
     }
 

@@ -85,6 +85,11 @@ impl Names {
         }
     }
 
+    /// How the texts are to be read is not known any more.
+    pub(super) fn distrust(&mut self) {
+        self.dialect = Dialect::Unusual;
+    }
+
     /// How much is kept.
     #[inline]
     pub(crate) fn tally(&self) -> Tally {

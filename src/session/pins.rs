@@ -31,6 +31,8 @@ bitflags! {
         const FORESEEN = 1 << 9;
         /// It has something there that nothing can undo: random numbers that are sown, connections of dblink, ...
         const STATE = 1 << 10;
+        /// It has set parameters to values that only its server knows, which is going to be asked for them.
+        const UNSEEN = 1 << 11;
     }
 }
 
@@ -50,6 +52,8 @@ bitflags! {
         const LOCK = 1 << 4;
         /// Cursors WITH HOLD.
         const CURSOR = 1 << 5;
+        /// Parameters have values that are not known, until the server has been asked for them.
+        const SETTINGS = 1 << 6;
     }
 }
 
@@ -78,6 +82,12 @@ impl Pins {
         pins
     }
 
+    /// Whether it is for more than until the server has answered.
+    #[inline]
+    pub(crate) fn last(self) -> bool {
+        !self.difference(Self::UNSEEN).is_empty()
+    }
+
     /// The reason that is shown, of several the first.
     pub(crate) fn reason(self) -> &'static str {
         REASONS.iter().find(|(pin, ..)| self.contains(*pin)).map_or("", |(_, reason, _)| reason)
@@ -94,7 +104,7 @@ impl Pins {
 }
 
 /// Each pin with its name and with the reason of the routes that follow from it.
-const REASONS: [(Pins, &str, Reason); 11] = [
+const REASONS: [(Pins, &str, Reason); 12] = [
     (Pins::SESSION_MODE, "session_mode", Reason::PinnedSessionMode),
     (Pins::PARAMETERS, "parameters", Reason::PinnedSetting),
     (Pins::TEMPORARY, "temporary_table", Reason::PinnedTemp),
@@ -106,6 +116,7 @@ const REASONS: [(Pins, &str, Reason); 11] = [
     (Pins::STATE, "session_state", Reason::PinnedState),
     (Pins::SEQUENCE, "sequence", Reason::PinnedSequence),
     (Pins::FORESEEN, "sequence", Reason::PinnedSequence),
+    (Pins::UNSEEN, "parameters", Reason::PinnedSetting),
 ];
 
 /// Effects that leave nothing behind on a server that the session does not follow itself.

@@ -169,7 +169,7 @@ impl Replies<'_> {
     ) -> Result<OnBackend, Violation> {
         if tag == BackendTag::DATA_ROW {
             if self.inquiry.is_asked() {
-                self.inquiry.on_row(body);
+                self.on_answer(body);
             }
             return self.ask_machine(tag, body);
         }
@@ -304,9 +304,7 @@ impl Replies<'_> {
     #[inline]
     fn on_ready(&mut self, shown: OnBackend, at_hand: Change) {
         if shown == OnBackend::Swallow && at_hand != Change::Startup && self.inquiry.is_asked() {
-            let (over, clean) = self.inquiry.conclude();
-            *self.pins -= over;
-            self.link.stains -= clean;
+            self.conclude_inquiry();
         }
         let status = self.link.machine.status();
         if shown == OnBackend::Forward {
@@ -351,6 +349,7 @@ impl Replies<'_> {
                 if self.link.machine.is_at_last() {
                     self.link.stains &= Stains::FOREVER;
                     *self.pins &= Pins::SESSION_MODE;
+                    self.link.unseen.clear();
                 }
             }
             b"DISCARD SEQUENCES" => self.forget_values(),

@@ -156,7 +156,7 @@ fn statement(part: &Statement<'_>, catalog: &Catalog) -> Finding {
             if changes.iter().any(is_ours) {
                 finding.effects |= Effects::OURS;
             }
-            if !changes.iter().any(|change| change.action == settings::Action::Hidden) {
+            if changes.iter().all(settings::Change::is_seen) {
                 // A lone `set_config` is a setting statement in the clothes of a query.
                 finding.effects.remove(Effects::WRITES);
             }
@@ -177,7 +177,8 @@ fn is_ours(change: &settings::Change) -> bool {
         settings::Action::Bound { .. }
         | settings::Action::Hidden
         | settings::Action::ResetAll
-        | settings::Action::Transaction => false,
+        | settings::Action::Transaction
+        | settings::Action::Unseen { .. } => false,
     }
 }
 

@@ -70,6 +70,14 @@ impl<'a> Watch<'a> {
             {
                 self.effects |= Effects::TEMP;
             }
+            // The first argument of `set_config`.
+            Kind::String
+                if token.text.eq_ignore_ascii_case(b"'seed'")
+                    && self.effects.contains(Effects::SETS)
+                    && self.previous.is_some_and(|open| open.is(b"(")) =>
+            {
+                self.effects |= Effects::KEEPS;
+            }
             Kind::Punctuation if token.is(b"(") => {
                 if let Some(name) = self.previous {
                     self.effects |= call_effects(&name);

@@ -66,6 +66,11 @@ pub enum Action {
     Transaction,
     /// Transaction-local calls of `set_config` of which only the server learns names and values.
     Hidden,
+    /// `set_config` of this parameter, if it is called at all, and to a value that only the server learns.
+    Unseen {
+        /// The parameter.
+        name: String,
+    },
 }
 
 /// An operand of `set_config`.
@@ -204,11 +209,10 @@ impl Reader<'_> {
         }
         let (value, count) = self.values()?;
         match name.as_str() {
-            "transaction_isolation" | "transaction_read_only" | "transaction_deferrable" => {
+            name if config::of_transaction(name) => {
                 Some(Change::new(Scope::Local, Action::Transaction))
             }
-            // Seeding again is not the same as having seeded.
-            "seed" => None,
+            config::SEED => None,
             "timezone" | "role" | "session_authorization" if count > 1 => None,
             _ => Some(Change::new(scope, Action::Set { name, value })),
         }

@@ -84,7 +84,11 @@ fn is_about_ours(change: &Change) -> bool {
         | Action::Config { name, .. }
         | Action::Reset { name }
         | Action::Set { name, .. } => is_ours(name),
-        Action::Bound { .. } | Action::Hidden | Action::ResetAll | Action::Transaction => false,
+        Action::Bound { .. }
+        | Action::Hidden
+        | Action::ResetAll
+        | Action::Transaction
+        | Action::Unseen { .. } => false,
     }
 }
 

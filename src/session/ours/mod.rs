@@ -141,7 +141,11 @@ fn checked_change(change: Change, cluster: &Cluster) -> Result<Change, Fault> {
             Parameter::find(&name)?.check_settable()?;
             Action::Bound { name: Operand::Text(name), value }
         }
-        Action::Bound { .. } | Action::Hidden | Action::ResetAll | Action::Transaction => action,
+        Action::Bound { .. }
+        | Action::Hidden
+        | Action::ResetAll
+        | Action::Transaction
+        | Action::Unseen { .. } => action,
     };
     Ok(Change { scope, action })
 }

@@ -14,7 +14,7 @@ use crate::session::ours::{
 use crate::session::pins::Pins;
 use crate::session::requests::Requests;
 use crate::session::sequences::not_own;
-use crate::sql::settings::{self, Action};
+use crate::sql::settings;
 use crate::sql::{Effects, Verdict};
 
 /// Formats and values of a Bind without any.
@@ -157,9 +157,8 @@ impl Requests<'_> {
             _ => return Ok(None),
         };
         let bound = bound::bind_all(changes, &statement.types, bind.rest);
-        let is_known = |changes: &Vec<settings::Change>| {
-            changes.iter().all(|change| change.action != Action::Hidden)
-        };
+        let is_known =
+            |changes: &Vec<settings::Change>| changes.iter().all(settings::Change::is_seen);
         let Some(bound) = bound.filter(is_known) else {
             return Err(Fault {
                 code: SqlState::PROTOCOL_VIOLATION,

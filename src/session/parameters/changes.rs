@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::date_style::joined;
 use super::{Clarity, Commits, Parameters, SYNCHRONOUS_COMMIT, Touched};
 use crate::server::settings::{DATE_STYLE, Settings, Value};
-use crate::sql::settings::{Action, Change, Scope};
+use crate::sql::settings::{Action, Change, Scope, canonical};
 
 impl Parameters {
     pub(super) fn make(&mut self, changes: Vec<Change>) {
@@ -45,14 +45,21 @@ impl Parameters {
                 self.revoke_defaults();
             }
             Action::Transaction => {}
-            // Only the server knows what it has now, until the transaction ends.
-            Action::Bound { .. } | Action::Hidden => {
+            // Only the server knows what it has now, until the transaction ends, or has been asked then.
+            Action::Bound { .. } | Action::Hidden | Action::Unseen { .. } => {
                 self.commits = Commits::Perhaps;
                 if self.clarity == Clarity::Clear {
                     self.clarity = Clarity::Blurred;
                 }
             }
         }
+    }
+
+    /// What the server says of a parameter outside a transaction.
+    pub(crate) fn learn(&mut self, name: &str, value: Option<&str>) {
+        let value = value.map(|value| Value::Config(canonical(name, value, None).into()));
+        self.change(name, value.as_ref(), Scope::Session);
+        self.keep();
     }
 
     fn reset(&mut self, name: &str, scope: Scope) {

@@ -38,7 +38,15 @@ impl Script {
 
     /// Whether it changes parameters.
     pub(super) fn sets(&self) -> bool {
-        self.0.iter().any(|part| matches!(part, Part::Changes(_)))
+        self.changes().next().is_some()
+    }
+
+    /// What its statements change, of those that change parameters.
+    pub(crate) fn changes(&self) -> impl Iterator<Item = &[Change]> {
+        self.0.iter().filter_map(|part| match part {
+            Part::Changes(changes) => Some(&**changes),
+            Part::Savepoint(_) | Part::Other => None,
+        })
     }
 }
 

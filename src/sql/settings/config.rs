@@ -4,10 +4,10 @@ use super::super::cursor::{Cursor, is_keyword, string_of};
 use super::super::lexer::{Kind, Token};
 use super::{Action, Change, Operand, Scope};
 
-/// The changes of a query whose target list holds nothing but `set_config` calls, or of any statement in which they
-/// only set what ends with the transaction.
+/// The changes of a query whose target list holds nothing but `set_config` calls, or of any statement in which each call
+/// either sets what ends with the transaction or names its parameter.
 pub(super) fn changes(text: &[u8]) -> Option<Vec<Change>> {
-    alone(text).or_else(|| local(text))
+    alone(text).or_else(|| anywhere(text))
 }
 
 fn alone(text: &[u8]) -> Option<Vec<Change>> {
@@ -35,7 +35,22 @@ fn call(cursor: &mut Cursor<'_>) -> Option<Change> {
     if cursor.keyword("as") {
         cursor.name()?;
     }
-    Some(Change { scope, action: Action::of_operands(name, value) })
+    let change = Change { scope, action: Action::of_operands(name, value) };
+    match &change.action {
+        Action::Config { name, .. } if name == SEED => None,
+        Action::Config { name, .. } if of_transaction(name) => {
+            Some(Change { scope: Scope::Local, action: Action::Transaction })
+        }
+        _ => Some(change),
+    }
+}
+
+/// Seeding again is not the same as having seeded.
+pub(super) const SEED: &str = "seed";
+
+/// Whether a parameter is gone when the transaction ends, however it is set.
+pub(super) fn of_transaction(name: &str) -> bool {
+    matches!(name, "transaction_deferrable" | "transaction_isolation" | "transaction_read_only")
 }
 
 impl Action {
@@ -67,13 +82,30 @@ impl Change {
         let action = match (bound(name), bound(value)) {
             (Some(name), Some(value)) => Action::of_operands(name, value),
             _ if self.scope == Scope::Local => Action::Hidden,
+            (Some(Operand::Text(name)), None) => return Self::unseen(&name),
             _ => return None,
         };
         Some(Self { scope: self.scope, action })
     }
+
+    /// The change of a call that names `parameter`; `None` if `current_setting` would not tell all that has come of it.
+    fn unseen(parameter: &str) -> Option<Self> {
+        let name = parameter.to_ascii_lowercase();
+        if of_transaction(&name) {
+            return Some(Self { scope: Scope::Local, action: Action::Transaction });
+        }
+        let is_told =
+            name != SEED && name != "session_authorization" && !name.starts_with("pglagoon.");
+        is_told.then_some(Self { scope: Scope::Session, action: Action::Unseen { name } })
+    }
 }
 
 impl Change {
+    /// Whether its text tells what it changes, if the values that come by Bind are known.
+    pub fn is_seen(&self) -> bool {
+        !matches!(self.action, Action::Hidden | Action::Unseen { .. })
+    }
+
     /// Whether this parameter is reset by the change, and not set; nothing if it is not concerned.
     pub fn resets(&self, parameter: &str) -> Option<bool> {
         match &self.action {
@@ -82,7 +114,7 @@ impl Change {
                 (!stays).then_some(true)
             }
             Action::Reset { name } => (name == parameter).then_some(true),
-            Action::Set { name, .. } | Action::Config { name, .. } => {
+            Action::Set { name, .. } | Action::Config { name, .. } | Action::Unseen { name } => {
                 (name == parameter).then_some(false)
             }
             // It may be.
@@ -137,24 +169,39 @@ fn scope(cursor: &mut Cursor<'_>) -> Option<Scope> {
     }
 }
 
-/// Something that ends with the transaction, if that is true of every call in a statement.
-fn local(text: &[u8]) -> Option<Vec<Change>> {
+/// What the calls in a statement change, if that is known of each, as far as it is known.
+fn anywhere(text: &[u8]) -> Option<Vec<Change>> {
     let mut cursor = Cursor::new(text);
     let mut previous: Option<Token<'_>> = None;
-    let mut calls = 0;
+    let mut changes = Vec::new();
     while let Some(token) = cursor.take() {
         if token.is(b"(") && previous.is_some_and(|name| is_set_config(&name)) {
-            ends_with_true(cursor.clone())?;
-            calls += 1;
+            let change = call_of_anything(cursor.clone())?;
+            if !changes.contains(&change) {
+                changes.push(change);
+            }
         }
         previous = Some(token);
     }
-    (calls > 0).then(|| vec![Change { scope: Scope::Local, action: Action::Hidden }])
+    (!changes.is_empty()).then_some(changes)
 }
 
 fn is_set_config(token: &Token<'_>) -> bool {
     is_keyword(token, "set_config")
         || token.kind == Kind::QuotedWord && token.text.eq_ignore_ascii_case(b"\"set_config\"")
+}
+
+/// What a call with these arguments changes, if its last one is TRUE or its first one a string.
+fn call_of_anything(arguments: Cursor<'_>) -> Option<Change> {
+    let mut first = arguments.clone();
+    let name = operand(&mut first);
+    if ends_with_true(arguments).is_some() {
+        return Some(Change { scope: Scope::Local, action: Action::Hidden });
+    }
+    match name {
+        Some(Operand::Text(name)) if first.symbol(",") => Change::unseen(&name),
+        _ => None,
+    }
 }
 
 /// Whether the last of the arguments that follow is TRUE.

@@ -113,8 +113,10 @@ fn what_comes_by_bind_is_known_when_it_has_come() {
         ("select set_config($1::text, $2, false)", Some(config(session, "role", "alice"))),
         ("select set_config('A', $3, false)", Some(Change::new(session, Action::reset("a")))),
         ("select set_config('a', $4, true)", Some(Change::new(local, Action::Hidden))),
-        ("select set_config('a', $4, false)", None),
-        ("select set_config('a', $1::int, false)", None),
+        ("select set_config('A', $4, false)", Some(Change::new(session, unseen("a")))),
+        ("select set_config('a', $1::int, false)", Some(Change::new(session, unseen("a")))),
+        ("select set_config($4, $1, false)", None),
+        ("select set_config('pglagoon.x', $4, false)", None),
     ] {
         assert_eq!(bind(sql), expected.map(|change| vec![change]), "{sql}");
     }
@@ -132,13 +134,54 @@ fn what_ends_with_the_transaction_may_stand_anywhere() {
         assert_eq!(one(sql), hidden, "{sql}");
     }
     for sql in [
-        "with a as (select set_config('a', 'b', false)) select * from a",
-        "select set_config('a', set_config('b', c, false), true)",
+        "select set_config(a, set_config(b, c, false), true)",
+        "select set_config(a, b, true or c), 1",
+        "select set_config(a, b, is_local => true), 1",
+        "select set_config(a, b, (true)), 1",
+        "select set_config('a', 'b', true), set_config(a, b, c)",
+        "select set_config from t where f(true)",
+    ] {
+        assert_eq!(one(sql), None, "{sql}");
+    }
+}
+
+fn unseen(name: &str) -> Action {
+    Action::Unseen { name: name.into() }
+}
+
+#[test]
+fn what_is_set_somehow_is_known_by_name() {
+    for sql in [
+        "with x as (select set_config('A', 'b', false)) select * from x",
         "select set_config('a', b, true or c), 1",
         "select set_config('a', b, is_local => true), 1",
         "select set_config('a', b, (true)), 1",
-        "select set_config('a', 'b', true), set_config(a, b, c)",
-        "select set_config from t where f(true)",
+        "select set_config('a', 'b', $1)",
+        "select set_config('a'::text, E'b', false)",
+        "select set_config('a', 'b' || 'c', false)",
+        "select set_config('a', 'b', false) from t",
+        "select set_config('a', 'b', false), 1",
+        "select lower(set_config('a', 'b', false))",
+        "insert into t select \"set_config\"('a', b, false), set_config('a', c, false)",
+    ] {
+        assert_eq!(one(sql), Some((Scope::Session, unseen("a"))), "{sql}");
+    }
+    let several = changes(b"select set_config('a', set_config('b', c, false), true)");
+    let hidden = Change::new(Scope::Local, Action::Hidden);
+    assert_eq!(several, Some(vec![hidden, Change::new(Scope::Session, unseen("b"))]));
+    for sql in [
+        "select set_config('transaction_read_only', 'on', false)",
+        "select set_config('transaction_read_only', a, false)",
+    ] {
+        assert_eq!(one(sql), Some((Scope::Local, Action::Transaction)), "{sql}");
+    }
+    for sql in [
+        "select set_config('seed', '0.5', false)",
+        "select set_config('Seed', a, false)",
+        "select set_config('session_authorization', a, false)",
+        "select set_config('pglagoon.x', a, false)",
+        "select set_config('a' || b, c, false)",
+        "select set_config('a' collate \"C\", c, false)",
     ] {
         assert_eq!(one(sql), None, "{sql}");
     }
@@ -177,11 +220,6 @@ fn what_is_not_understood_is_refused_as_a_whole() {
         "set time zone interval '1' 2",
         "reset",
         "reset a b",
-        "select set_config('a', E'b', false)",
-        "select set_config('a', 'b' || 'c', false)",
-        "select set_config('a', 'b', false) from t",
-        "select set_config('a', 'b', false), 1",
-        "select lower(set_config('a', 'b', false))",
         "set a = 'unterminated",
     ] {
         assert_eq!(changes(sql.as_bytes()), None, "{sql}");
