@@ -39,6 +39,7 @@ mod pooler;
 mod programs;
 mod promotion;
 mod regress;
+mod replication;
 mod roles;
 mod second_try;
 mod sequences;

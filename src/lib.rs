@@ -34,6 +34,7 @@
 //!   [`server::settings`] are what a server has. Names of statements and parameters are the client's, and follow it.
 //! * What a client listens on follows it too (`session::listening`): one connection per database listens for all of its
 //!   clients ([`session::hub`]), on the control thread, and the sessions deliver where PostgreSQL may.
+//! * A client that replicates is no session at all: it has a server of its own, and bytes pass both ways ([`session::replication`]).
 //! * What cannot follow (temporary tables, session-level advisory locks, ...) pins the client to its server
 //!   (`session::pins`), and stains the server, which is washed (`session::cleaning`) before anybody else gets it.
 //!
@@ -156,6 +157,7 @@
 //! | who hears a NOTIFY | [`session::hub`], `session::channels` |
 //! | whose `currval` a server has | `session::sequences` |
 //! | what keeps a client on its server, and until when | `session::pins`, `session::inquiry` |
+//! | what a replication connection gets, and what ends it | [`session::replication`] |
 //! | how a server is made clean, and what a cancel may hit | `session::cleaning`; `session::cancel`, [`server::cancel`] |
 //! | **what is told of it** | |
 //! | what a client is told when something fails | `session::respond` |
@@ -292,6 +294,10 @@
 //!   is failed.
 //! * **A client keeps its server behind a statement after which another has asked for `lastval`,** until its next one, as PHP's
 //!   PDO asks behind an INSERT that has committed, when the server may be somebody else's. Which ones, only experience tells.
+//! * **A replication connection is not a session:** in CopyBoth both sides speak at any time and nothing is owed in order, so a
+//!   machine that allowed it would prove nothing about the others. It waits for a place in the pool, not for a connection
+//!   ([`pool::Wants`]): whom `pg_hba.conf` lets in for replication alone could not open an ordinary one to be replaced. The end
+//!   of its server is shown as it is, without an error of ours: after CommandComplete a walsender that stops says no more.
 //! * **A LISTEN runs on the client's server although the hub listens:** errors, answers and transactions are then
 //!   PostgreSQL's own. The hub listens first, and is asked for a sign of life before a LISTEN or a COMMIT that listens
 //!   and after a NOTIFY of a client that listens: PostgreSQL delivers what was committed before it answers. So a client

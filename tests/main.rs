@@ -20,6 +20,7 @@ mod limits;
 mod naming;
 mod prepared;
 mod reload;
+mod replication;
 mod routing;
 mod settings;
 mod shutdown;

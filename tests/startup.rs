@@ -10,7 +10,7 @@ scripted!(
     protocol_2_is_refused,
     options_and_parameters_become_settings_of_the_server,
     a_setting_that_the_server_refuses_ends_the_log_in,
-    replication_is_refused,
+    replication_is_a_switch_or_database,
     garbage_is_told_so_and_closed,
     lengths_are_not_believed,
     a_client_that_does_not_log_in_in_time_is_sent_away,
@@ -140,17 +140,19 @@ async fn a_setting_that_the_server_refuses_ends_the_log_in(delivery: Delivery) {
     client.expect_closed().await;
 }
 
-async fn replication_is_refused(delivery: Delivery) {
+async fn replication_is_a_switch_or_database(delivery: Delivery) {
     let stage = Stage::new(delivery).await;
-    for value in ["true", "database", "1"] {
+    for value in ["", "o", "Database", "2"] {
         let mut client = stage.dial().await;
         let parameters = [APP[0], APP[1], ("replication", value)];
         client.wire.send_bytes(&startup(V3_0, &parameters)).await;
-        client.expect([fatal("0A000")]).await;
+        client.expect([fatal("22023")]).await;
         client.expect_closed().await;
     }
     let mut client = stage.dial().await;
-    client.log_in(V3_0, &[APP[0], APP[1], ("replication", "false")]).await;
+    client.log_in(V3_0, &[APP[0], APP[1], ("replication", "off")]).await;
+    // An ordinary session: that is the pooler's own.
+    assert_eq!(client.parameter("in_hot_standby"), Some("off"));
 }
 
 async fn garbage_is_told_so_and_closed(delivery: Delivery) {

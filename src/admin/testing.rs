@@ -104,6 +104,7 @@ impl Pooler for Sample {
             application_name: "psql".into(),
             node: String::new(),
             pinned: "",
+            replication: "none",
             channels: 0,
             prepared: Some(2),
             prepared_bytes: Some(300),

@@ -102,6 +102,18 @@ impl Leadership {
         }
     }
 
+    /// Waits until there is somebody to be written to.
+    pub(super) async fn inauguration(&self) -> Office {
+        let mut terms = self.terms.subscribe();
+        loop {
+            if let Some(office) = self.office() {
+                return office;
+            }
+            // Told of with every change, of the term or not. The sender lives as long as this does.
+            let _ = terms.changed().await;
+        }
+    }
+
     /// Waits until `term` has ended.
     pub(super) async fn end_of(&self, term: Term) {
         let mut terms = self.terms.subscribe();
@@ -146,6 +158,11 @@ impl Cluster {
     /// From now on `herald` is told when the primary changes. To be called once.
     pub fn set_herald(&self, herald: Box<dyn Herald>) {
         self.leadership.set_herald(herald);
+    }
+
+    /// Waits until there is a node to be written to.
+    pub async fn await_primary(&self) -> Office {
+        self.leadership.inauguration().await
     }
 
     /// Waits until `term` has ended.

@@ -24,7 +24,8 @@ const HEAD: &str = "\
 ";
 
 const DATABASE: &str = "
-# [databases.<name>]: a database that clients may ask for; any number of them.
+# [databases.<name>]: a database that clients may ask for; any number of them. Standbys, pg_basebackup and pg_receivewal
+# ask for one called \"replication\"; without it they get the primary that all databases have.
 [databases.app]
 
 # The node that writes go to, as postgres://user:password@host:port/database. Special characters are escaped (%40 is @).

@@ -108,8 +108,8 @@ impl<C: Pooled> Pool<C> {
         };
         let Some(budget) = self.budgets.get(full.unwrap_or(taken)) else {
             state.begin_connect();
-            let (worker, generation) = (state.oldest_worker(), state.generation());
-            return Growth::Permitted(Permit::new(Arc::clone(self), worker, generation));
+            let (wish, generation) = (state.oldest_wish(), state.generation());
+            return Growth::Permitted(Permit::new(Arc::clone(self), wish, generation));
         };
         let (claim, now) = (state.claim(), state.now());
         let queued = match need {

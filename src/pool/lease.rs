@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use super::state::{Held, Wear};
-use super::{Pool, Pooled, WorkerId};
+use super::{Pool, Pooled, Wants, WorkerId};
 use crate::clock::Mono;
 
 /// A connection on loan from its pool.
@@ -83,14 +83,18 @@ impl<C: Pooled + fmt::Debug> fmt::Debug for Lease<C> {
 /// task was cancelled) it is taken back; the next [`Pool::tick`] starts another connect if one is still needed.
 pub struct Permit<C: Pooled> {
     pool: Arc<Pool<C>>,
-    worker: Option<WorkerId>,
+    wish: Option<(WorkerId, Wants)>,
     generation: u32,
     settled: bool,
 }
 
 impl<C: Pooled> Permit<C> {
-    pub(super) const fn new(pool: Arc<Pool<C>>, worker: Option<WorkerId>, generation: u32) -> Self {
-        Self { pool, worker, generation, settled: false }
+    pub(super) const fn new(
+        pool: Arc<Pool<C>>,
+        wish: Option<(WorkerId, Wants)>,
+        generation: u32,
+    ) -> Self {
+        Self { pool, wish, generation, settled: false }
     }
 
     /// The pool that the connection is for.
@@ -99,8 +103,14 @@ impl<C: Pooled> Permit<C> {
     }
 
     /// The worker of the client that has waited longest: the best home for the connection.
-    pub const fn worker(&self) -> Option<WorkerId> {
-        self.worker
+    pub fn worker(&self) -> Option<WorkerId> {
+        self.wish.map(|(worker, _)| worker)
+    }
+
+    /// What that client waits for. For [`Wants::Place`] anything will do that can be told from a live connection: others
+    /// may get it if that client leaves.
+    pub fn wants(&self) -> Wants {
+        self.wish.map_or(Wants::Connection, |(_, wants)| wants)
     }
 
     /// The connection is open and authenticated: the oldest waiter gets it, or it becomes idle.
@@ -126,6 +136,6 @@ impl<C: Pooled> Drop for Permit<C> {
 
 impl<C: Pooled> fmt::Debug for Permit<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit").field("worker", &self.worker).finish_non_exhaustive()
+        f.debug_struct("Permit").field("wish", &self.wish).finish_non_exhaustive()
     }
 }

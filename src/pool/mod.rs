@@ -12,6 +12,7 @@
 //! * While more clients wait than connects are in flight, and the limits leave room, connects are started.
 //! * A connection is on loan as a [`Lease`]; dropped in any way but [`Lease::put_back`] it is closed and its
 //!   place is free again. A dropped [`Ticket`] passes on what was on its way to it.
+//! * Who wants but a place ([`Wants`]) stands in the same line; connections of its own are counted like all others.
 //! * [`Budget`]s bound several pools together; a pool in need takes the place of another's idle connection.
 
 mod budget;
@@ -108,6 +109,16 @@ impl Closing {
     }
 }
 
+/// What a client waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wants {
+    /// A connection.
+    Connection,
+    /// A place within the limits, for a connection of its own, which it puts into the lease: what it is given to replace
+    /// need not be open.
+    Place,
+}
+
 /// What a checkout led to.
 #[derive(Debug)]
 pub enum Checkout<C: Pooled> {
@@ -149,8 +160,22 @@ impl<C: Pooled> Pool<C> {
         worker: WorkerId,
         now: Mono,
     ) -> Result<Checkout<C>, WaitError<C::Error>> {
+        self.checkout_wanted((worker, Wants::Connection), now)
+    }
+
+    /// A connection for whatever a client of `worker` wants it for, or a place in the queue for one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Pool::checkout`].
+    #[inline]
+    pub fn checkout_wanted(
+        self: &Arc<Self>,
+        wish: (WorkerId, Wants),
+        now: Mono,
+    ) -> Result<Checkout<C>, WaitError<C::Error>> {
         let mut state = self.state.lock();
-        match state.checkout(worker, now)? {
+        match state.checkout(wish, now)? {
             Taken::Held(held) => {
                 drop(state);
                 Ok(Checkout::Ready(Lease::new(Arc::clone(self), held)))

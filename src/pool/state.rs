@@ -10,9 +10,10 @@ mod upkeep;
 use std::sync::Arc;
 use std::task::Waker;
 
+use self::queue::Waiter;
 use super::budget::{Claim, Queued};
 use super::line::Line;
-use super::{Closing, Limits, Order, Pooled, Status, Totals, WaitError, WorkerId};
+use super::{Closing, Limits, Order, Pooled, Status, Totals, WaitError, Wants, WorkerId};
 use crate::clock::Mono;
 
 /// A connection and the generation of the configuration it was opened under.
@@ -24,17 +25,6 @@ pub(super) struct Held<C> {
 struct Idle<C> {
     held: Held<C>,
     since: Mono,
-}
-
-pub(super) struct Waiter<C: Pooled> {
-    since: Mono,
-    place: Place<C>,
-}
-
-enum Place<C: Pooled> {
-    Waiting(Option<Waker>),
-    Granted(Held<C>),
-    Failed(WaitError<C::Error>),
 }
 
 struct Failure<E> {
@@ -162,19 +152,9 @@ impl<C: Pooled> State<C> {
         self.idle.len() + self.busy + self.connecting
     }
 
-    /// Since when the oldest waiter has waited.
-    pub(super) fn oldest_wait(&self) -> Option<Mono> {
-        self.queue.first().and_then(|key| self.queue.get(key)).map(|waiter| waiter.since)
-    }
-
-    /// The worker of the oldest waiter.
-    pub(super) fn oldest_worker(&self) -> Option<WorkerId> {
-        self.queue.first().and_then(|key| self.queue.worker(key))
-    }
-
     pub(super) fn checkout(
         &mut self,
-        worker: WorkerId,
+        (worker, wants): (WorkerId, Wants),
         now: Mono,
     ) -> Result<Taken<C>, WaitError<C::Error>> {
         self.tell(now);
@@ -195,8 +175,7 @@ impl<C: Pooled> State<C> {
             return Err(WaitError::QueueFull);
         }
         self.totals.waits += 1;
-        let waiter = Waiter { since: now, place: Place::Waiting(None) };
-        Ok(Taken::Queued(self.queue.push(worker, waiter)))
+        Ok(Taken::Queued(self.queue.push(worker, Waiter::new(now, wants))))
     }
 
     /// The first idle connection that is `wanted`; it is then busy.

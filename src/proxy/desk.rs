@@ -17,6 +17,7 @@ use crate::session::backend::{Backend, IdleServer};
 use crate::session::clients::{Activity, ClientRow, ServerId};
 use crate::session::directory::{Directory, UnknownDatabase};
 use crate::session::forecast::{Asker, forecast};
+use crate::session::replication::Kind;
 use crate::telemetry::overview::{Finding, Overview, Phase, SocketOverview, Unforeseeable};
 
 /// How often PAUSE looks whether the last server has come back.
@@ -174,6 +175,7 @@ impl Sight {
             application_name: row.application_name.to_string(),
             node: node.unwrap_or_default(),
             pinned: row.pinned,
+            replication: replication(row),
             channels: row.channels,
             prepared: Some(row.prepared.statements),
             prepared_bytes: Some(row.prepared.bytes),
@@ -185,6 +187,7 @@ impl Sight {
         socket.link = client_ptr(row);
         socket.application_name = row.application_name.to_string();
         socket.pinned = row.pinned;
+        socket.replication = replication(row);
         Some(socket)
     }
 
@@ -222,6 +225,7 @@ impl Sight {
             application_name: String::new(),
             node: node_name(backend, server.node),
             pinned: "",
+            replication: NONE,
             channels: 0,
             prepared: None,
             prepared_bytes: None,
@@ -231,6 +235,13 @@ impl Sight {
     fn wall(&self, at: Mono) -> SystemTime {
         self.wall.checked_sub(self.now.saturating_since(at)).unwrap_or(self.wall)
     }
+}
+
+/// No replication.
+const NONE: &str = "none";
+
+fn replication(row: &ClientRow) -> &'static str {
+    row.replication.map_or(NONE, Kind::as_str)
 }
 
 fn client_ptr(row: &ClientRow) -> String {

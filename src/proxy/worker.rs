@@ -193,6 +193,7 @@ impl Visit {
                 let Operator { stream, user, buffer } = operator;
                 admin::serve(stream, user, buffer, &**desk).await;
             }
+            Arrived::Replication(client) => client.serve().await,
             Arrived::Nobody => {}
         }
     }

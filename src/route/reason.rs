@@ -117,6 +117,8 @@ reasons! {
     PinnedSetting = "pinned_setting",
     /// The session keeps its server: it has left there what nothing can undo.
     PinnedState = "pinned_session_state",
+    /// The session has a server of its own: it replicates.
+    PinnedReplication = "pinned_replication",
 }
 
 impl Reason {

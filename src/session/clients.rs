@@ -20,7 +20,8 @@ use crate::cluster::NodeId;
 use crate::pool::WorkerId;
 use crate::server::Server;
 use crate::session::backend::Backend;
-use crate::telemetry::{ACTIVITIES, Presence};
+use crate::session::replication::Kind;
+use crate::telemetry::{ACTIVITIES, Presence, Traffic};
 
 /// Bits of a process id that number the client within its worker.
 const SLOT_BITS: u32 = 22;
@@ -112,6 +113,8 @@ pub struct Client {
     /// Who has asked for the cancel that is yet to be seen to.
     pub(crate) cancel_done: RefCell<Option<oneshot::Sender<()>>>,
     pub(crate) pinned: Cell<&'static str>,
+    /// What it replicates, if it is no ordinary session.
+    pub(crate) replication: Option<Kind>,
     /// On how many channels it listens by way of the hub.
     pub(crate) channels: Cell<usize>,
     /// What it has named, as far as that was known when it last had no server.
@@ -172,6 +175,7 @@ impl Client {
             activity: self.activity.get(),
             since: self.since.get(),
             pinned: self.pinned.get(),
+            replication: self.replication,
             channels: self.channels.get(),
             prepared: self.prepared.get(),
             server: self.server.get(),
@@ -192,11 +196,17 @@ impl Client {
         self.deadline.set(deadline);
     }
 
+    /// Where this worker counts.
+    #[inline]
+    pub(crate) fn traffic(&self) -> Option<&Traffic> {
+        let worker = worker_of(self.process_id)?;
+        self.backend.traffic.get(usize::from(worker.0))
+    }
+
     /// Where the clients of this worker are counted.
     #[inline]
     fn presence(&self) -> Option<&Presence> {
-        let worker = worker_of(self.process_id)?;
-        self.backend.traffic.get(usize::from(worker.0)).map(|traffic| &traffic.presence)
+        self.traffic().map(|traffic| &traffic.presence)
     }
 }
 
@@ -239,6 +249,8 @@ pub struct ClientRow {
     pub since: Mono,
     /// Why it keeps its server; empty if it does not.
     pub pinned: &'static str,
+    /// What it replicates, if it is no ordinary session.
+    pub replication: Option<Kind>,
     /// On how many channels it listens by way of the hub.
     pub channels: usize,
     /// Its prepared statements.
@@ -263,6 +275,7 @@ pub(crate) struct Arrival {
     pub(crate) now: Mono,
     /// Whether the client can take a long cancel key.
     pub(crate) key: KeyLength,
+    pub(crate) replication: Option<Kind>,
 }
 
 /// How long a client's cancel key may be.
@@ -303,6 +316,7 @@ impl Clients {
             cancelling: Cell::default(),
             cancel_done: RefCell::default(),
             pinned: Cell::new(""),
+            replication: arrival.replication,
             channels: Cell::default(),
             prepared: Cell::default(),
             server: Cell::default(),

@@ -54,7 +54,7 @@ impl Opening {
 }
 
 /// Logs in, and brings the socket home from where tokio has connected it.
-async fn connect(target: &Target, home: &Arc<Home>) -> Result<Login, ConnectError> {
+pub(super) async fn connect(target: &Target, home: &Arc<Home>) -> Result<Login, ConnectError> {
     let mut login = server::connect(target).await?;
     login.stream.rehome(home).map_err(ConnectError::Lost)?;
     Ok(login)

@@ -1,6 +1,8 @@
 //! Who may log in, and to what: users, databases, and the backends that have been opened so far.
 
+mod opener;
 mod reload;
+mod replicated;
 mod service;
 
 use std::collections::HashMap;
@@ -14,7 +16,7 @@ use crate::auth::{Credential, MockKey, Secret};
 use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::config::{AuthMethod, Config, Database, PoolSize, ServerOrder, User};
-use crate::pool::{Budget, Connector, Limits, Order, Permit, Pool, WorkerId};
+use crate::pool::{Budget, Limits, Order, Pool, WorkerId};
 use crate::protocol::Version;
 use crate::server::{Endpoint, Target};
 use crate::session::backend::{Backend, Parts, Policy};
@@ -24,6 +26,7 @@ use crate::session::link::Link;
 use crate::session::share::Share;
 pub use crate::session::startup::Doors;
 use crate::session::writes::Writes;
+use opener::Opener;
 pub use service::UnknownDatabase;
 
 /// Gives openings to workers: the way from a pool, which may be asked on any thread, to a runtime.
@@ -368,32 +371,5 @@ fn policy(config: &Config, database: &Database, user: &User) -> Policy {
         limits: config.limits.clone(),
         query_wait_timeout: config.pool.query_wait_timeout,
         server_check_delay: config.pool.server_check_delay,
-    }
-}
-
-/// The connector of one pool.
-struct Opener {
-    openers: Arc<dyn Openers>,
-    target: Arc<Target>,
-    /// How old a connection may get. A reload may change it.
-    lifetime: Arc<Mutex<Option<std::time::Duration>>>,
-    node: Box<str>,
-}
-
-impl Connector<Box<Link>> for Opener {
-    fn connect(&self, permit: Permit<Box<Link>>) {
-        let worker = permit.worker();
-        let opening = Opening {
-            permit,
-            target: Arc::clone(&self.target),
-            lifetime: *self.lifetime.lock(),
-            node: self.node.clone(),
-        };
-        self.openers.open(worker, opening);
-    }
-
-    fn close(&self, mut conn: Box<Link>, why: crate::pool::Closing) {
-        tracing::debug!(node = %self.node, why = why.as_str(), "closing a server connection");
-        conn.terminate();
     }
 }

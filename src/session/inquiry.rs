@@ -244,29 +244,14 @@ impl Session {
         let _ = link.send(&[], &self.worker.recycler, cx);
     }
 
-    /// Notes why the client keeps its server, for whoever wants to see it. A pin in doubt is not shown before there is
+    /// Notes why the client keeps its server. A pin in doubt is not shown before there is
     /// an answer.
     fn show_pins(&self) {
         let Phase::Attached(attached) = &self.phase else { return };
         if attached.inquiry == Inquiry::Due || attached.inquiry.is_asked() {
             return;
         }
-        let reason = attached.pins.reason();
-        let before = self.client.pinned.replace(reason);
-        if reason == before {
-            return;
-        }
-        let process_id = self.client.process_id;
-        if reason.is_empty() {
-            tracing::debug!(process_id, before, "a client is not pinned any more");
-            return;
-        }
-        tracing::debug!(process_id, reason, "a client is pinned to its server");
-        if before.is_empty()
-            && let Some(traffic) = self.client.backend.traffic.get(self.worker.lane())
-        {
-            traffic.pins.add(1);
-        }
+        self.client.show_pin(attached.pins.reason());
     }
 }
 

@@ -9,10 +9,11 @@ use std::task::{Context, Poll};
 
 use crate::clock::Mono;
 use crate::net::buffer::{Backlog, Recycler};
+use crate::net::{Socket, Stream};
 use crate::pool::{Pooled, WorkerId};
+use crate::protocol::Version;
 use crate::route::Reason;
-use crate::server::ConnectError;
-use crate::server::Server;
+use crate::server::{ConnectError, Login, Server};
 use crate::session::machine::{Machine, OnBackend};
 use crate::session::pins::Stains;
 use crate::session::sequences::Use;
@@ -93,6 +94,18 @@ impl Link {
             tail: None,
             unseen: Vec::new(),
         })
+    }
+
+    /// Stands for a server that a client opens itself, in the place that it has waited for. Anybody else finds it dead.
+    pub(crate) fn vacant(home: WorkerId) -> Box<Self> {
+        let login = Login {
+            stream: Stream::Plain(Socket::Lost),
+            parameters: Vec::new(),
+            version: Version::V3_0,
+            process_id: 0,
+            canceler: None,
+        };
+        Self::new(Server::new(login, home.0, Mono::ZERO, Mono::MAX))
     }
 
     /// Sends `bytes` after what waits already, as far as the server takes it.

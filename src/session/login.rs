@@ -16,6 +16,7 @@ use crate::session::clients::{Arrival, KeyLength};
 use crate::session::directory::{Directory, Seat};
 use crate::session::ours;
 use crate::session::refusal::Refusal;
+use crate::session::replication::{self, Kind, Replication, Walsender};
 use crate::session::respond::FAREWELL;
 use crate::session::respond::Trouble;
 use crate::session::startup::{Request, StartupError, Visitor, Wish};
@@ -44,6 +45,8 @@ pub enum Arrived {
     },
     /// A client.
     Client(Box<Newcomer>),
+    /// A client with a walsender of its own.
+    Replication(Box<Replication>),
     /// Nobody: it was refused, or it left.
     Nobody,
 }
@@ -127,6 +130,7 @@ enum Admitted {
     Admin(String),
     Cancel { process_id: i32, secret: Vec<u8> },
     Client(Box<Guest>),
+    Replication(Walsender, Box<(Arrival, Vec<u8>, Seat)>),
 }
 
 /// A client that may come in, and what its session needs.
@@ -159,6 +163,17 @@ impl Admitted {
                 );
                 Arrived::Client(Box::new(Newcomer { session, _seat: seat }))
             }
+            Self::Replication(walsender, guest) => {
+                worker.stats.logins.add(1);
+                let (arrival, greeting, seat) = *guest;
+                Arrived::Replication(Replication::new(
+                    worker,
+                    worker.clients.admit(arrival),
+                    (visitor.stream, visitor.buffer),
+                    (walsender, greeting),
+                    seat,
+                ))
+            }
         }
     }
 }
@@ -182,6 +197,10 @@ async fn admit(
     }
     let door = door.map_err(Refusal::Full)?;
     authenticate(directory, visitor, &request.user, &mut out).await?;
+    if request.replication == Some(Kind::Physical) {
+        let replicated = directory.replicated(&request.database);
+        request.database = replicated.ok_or(Refusal::NoCluster(request.database))?;
+    }
     let Some(backend) = directory.backend(&request.database, &request.user) else {
         return Err(Refusal::NoDatabase(request.database));
     };
@@ -189,6 +208,21 @@ async fn admit(
         directory.take_seat(door, &request.database, &request.user).map_err(Refusal::Full)?;
     let ours = ours::split_off(&mut request.settings, &backend.cluster)
         .map_err(|fault| Refusal::Trouble(Trouble::Ours(fault)))?;
+    let key = if request.version >= Version::V3_2 { KeyLength::Long } else { KeyLength::Short };
+    let arrival = Arrival {
+        backend: Arc::clone(&backend),
+        address: visitor.stream.socket().peer(),
+        application_name: request.application_name.as_str().into(),
+        now: worker.now(),
+        key,
+        replication: request.replication,
+    };
+    if let Some(kind) = request.replication {
+        let walsender = replication::open(worker, &backend, (&request, kind)).await?;
+        backend::authentication_ok(&mut out);
+        walsender.introduce(&mut out);
+        return Ok(Admitted::Replication(walsender, Box::new((arrival, out, seat))));
+    }
     let welcome = welcome(worker, &backend, &request.settings).await?;
     let mut settings = Arc::clone(&welcome.settings);
     if !(request.application_name.is_empty() && ours.is_empty() && settings.is_empty()) {
@@ -208,14 +242,6 @@ async fn admit(
     }
     let name = request.application_name.as_bytes();
     backend::parameter_status(&mut out, b"application_name", name);
-    let key = if request.version >= Version::V3_2 { KeyLength::Long } else { KeyLength::Short };
-    let arrival = Arrival {
-        backend,
-        address: visitor.stream.socket().peer(),
-        application_name: request.application_name.into(),
-        now: worker.now(),
-        key,
-    };
     Ok(Admitted::Client(Box::new(Guest { settings, arrival, greeting: out, seat })))
 }
 

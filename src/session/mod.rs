@@ -55,6 +55,7 @@ mod preparing;
 mod refusal;
 mod relay;
 mod repair;
+pub mod replication;
 mod replies;
 mod requests;
 mod resets;

@@ -3,6 +3,7 @@
 use bitflags::bitflags;
 
 use crate::route::Reason;
+use crate::session::clients::Client;
 use crate::sql::{Class, Effects, Verdict, Why};
 
 bitflags! {
@@ -33,6 +34,8 @@ bitflags! {
         const STATE = 1 << 10;
         /// It has set parameters to values that only its server knows, which is going to be asked for them.
         const UNSEEN = 1 << 11;
+        /// It replicates.
+        const REPLICATION = 1 << 12;
     }
 }
 
@@ -103,8 +106,29 @@ impl Pins {
     }
 }
 
+impl Client {
+    /// Notes why the client keeps its server, for whoever wants to see it.
+    pub(super) fn show_pin(&self, reason: &'static str) {
+        let before = self.pinned.replace(reason);
+        if reason == before {
+            return;
+        }
+        let process_id = self.process_id;
+        if reason.is_empty() {
+            tracing::debug!(process_id, before, "a client is not pinned any more");
+            return;
+        }
+        tracing::debug!(process_id, reason, "a client is pinned to its server");
+        if before.is_empty()
+            && let Some(traffic) = self.traffic()
+        {
+            traffic.pins.add(1);
+        }
+    }
+}
+
 /// Each pin with its name and with the reason of the routes that follow from it.
-const REASONS: [(Pins, &str, Reason); 12] = [
+const REASONS: [(Pins, &str, Reason); 13] = [
     (Pins::SESSION_MODE, "session_mode", Reason::PinnedSessionMode),
     (Pins::PARAMETERS, "parameters", Reason::PinnedSetting),
     (Pins::TEMPORARY, "temporary_table", Reason::PinnedTemp),
@@ -117,6 +141,7 @@ const REASONS: [(Pins, &str, Reason); 12] = [
     (Pins::SEQUENCE, "sequence", Reason::PinnedSequence),
     (Pins::FORESEEN, "sequence", Reason::PinnedSequence),
     (Pins::UNSEEN, "parameters", Reason::PinnedSetting),
+    (Pins::REPLICATION, "replication", Reason::PinnedReplication),
 ];
 
 /// Effects that leave nothing behind on a server that the session does not follow itself.

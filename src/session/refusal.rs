@@ -22,6 +22,8 @@ pub(super) enum Refusal {
     NotAdmin(String),
     #[error("database \"{0}\" does not exist")]
     NoDatabase(String),
+    #[error("database \"{0}\" does not exist")]
+    NoCluster(String),
     #[error("the server refused the startup parameters")]
     Server(Vec<u8>),
     #[error("no server")]
@@ -59,6 +61,18 @@ impl Refusal {
             }
             Self::NotAdmin(_) => (SqlState::INSUFFICIENT_PRIVILEGE, self.to_string()),
             Self::NoDatabase(_) => (SqlState::UNDEFINED_DATABASE, self.to_string()),
+            Self::NoCluster(_) => {
+                let report = Report {
+                    severity: Severity::Fatal,
+                    code: SqlState::UNDEFINED_DATABASE,
+                    message: &self.to_string(),
+                    detail: Some(
+                        "Which primary to replicate from is not known: the databases have several.",
+                    ),
+                    hint: Some("Configure a database of this name with that primary."),
+                };
+                return report.encode(out);
+            }
             Self::Timeout => (
                 SqlState::INVALID_AUTHORIZATION,
                 "log-in took longer than client_login_timeout".into(),

@@ -21,6 +21,7 @@ use crate::protocol::error_response::{Report, Severity};
 use crate::protocol::{FrameError, SqlState, Startup, Version};
 use crate::server::settings::{Settings, Value};
 use crate::session::options;
+use crate::session::replication::Kind;
 
 /// The first byte of a TLS handshake record: nothing else that begins a connection has it.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -61,6 +62,8 @@ pub(super) struct Request {
     pub(super) user: String,
     pub(super) database: String,
     pub(super) application_name: String,
+    /// Whether it is to be no ordinary session.
+    pub(super) replication: Option<Kind>,
     /// Everything else that it sets.
     pub(super) settings: Settings,
     pub(super) version: Version,
@@ -259,6 +262,7 @@ impl Request {
             user: String::new(),
             database: String::new(),
             application_name: String::new(),
+            replication: None,
             settings: Settings::default(),
             version,
             unknown: Vec::new(),
@@ -297,12 +301,9 @@ impl Request {
                 }
             }
             "replication" => {
-                if !matches!(value, "false" | "off" | "no" | "0") {
-                    return Err(StartupError::Refused(
-                        SqlState::FEATURE_NOT_SUPPORTED,
-                        "replication connections must be made to the server directly".into(),
-                    ));
-                }
+                self.replication = Kind::read(value).map_err(|message| {
+                    StartupError::Refused(SqlState::INVALID_PARAMETER_VALUE, message)
+                })?;
             }
             name if name.starts_with("_pq_.") => self.unknown.push(name.to_owned()),
             name => self.set_parameter(&name.to_ascii_lowercase(), value),

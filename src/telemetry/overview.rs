@@ -291,6 +291,8 @@ pub struct SocketOverview {
     pub node: String,
     /// Why the client keeps its server; empty if it does not.
     pub pinned: &'static str,
+    /// What the client replicates: `none`, `physical` or `logical`.
+    pub replication: &'static str,
     /// On how many channels the client listens by way of the hub.
     pub channels: usize,
     /// How many statements the client has named, or an idle server has; `None` for a server that a client has.

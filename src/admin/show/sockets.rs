@@ -53,7 +53,7 @@ fn row(kind: &str, socket: &SocketOverview) -> Row {
         kind.into(),
         (&socket.user).into(),
         (&socket.database).into(),
-        "none".into(),
+        socket.replication.into(),
         socket.state.into(),
         address.map_or("unix", |(host, _)| host).into(),
         address.map_or(0, |(_, port)| u32::from(*port)).into(),

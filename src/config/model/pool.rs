@@ -13,7 +13,7 @@ section! {
     Pool {
         /// When a server goes back to the pool: "transaction" or "session" (when its client leaves).
         mode: PoolMode, Keyword, PoolMode::Transaction, Reload;
-        /// Server connections that one pool may hold.
+        /// Server connections that one pool may hold, those of replication connections included.
         default_pool_size: usize, CountAboveZero, 20, Reload;
         /// Server connections that one pool keeps open even when idle.
         min_pool_size: usize, Count, 0, Reload;

@@ -2,9 +2,9 @@
 
 use std::task::Waker;
 
-use super::{Effects, Held, Place, State, Waiter, Wear};
+use super::{Effects, Held, State, Wear};
 use crate::clock::Mono;
-use crate::pool::{Pooled, WaitError, WorkerId};
+use crate::pool::{Pooled, WaitError, Wants, WorkerId};
 
 /// A waiter of the releasing worker may be served before older ones if at most so many came between.
 ///
@@ -12,7 +12,37 @@ use crate::pool::{Pooled, WaitError, WorkerId};
 /// the oldest, arrived at most this many places later.
 pub(in crate::pool) const LOCAL_WINDOW: u64 = 64;
 
+/// Somebody who waits.
+pub(super) struct Waiter<C: Pooled> {
+    since: Mono,
+    wants: Wants,
+    place: Place<C>,
+}
+
+enum Place<C: Pooled> {
+    Waiting(Option<Waker>),
+    Granted(Held<C>),
+    Failed(WaitError<C::Error>),
+}
+
+impl<C: Pooled> Waiter<C> {
+    pub(super) const fn new(since: Mono, wants: Wants) -> Self {
+        Self { since, wants, place: Place::Waiting(None) }
+    }
+}
+
 impl<C: Pooled> State<C> {
+    /// Since when the oldest waiter has waited.
+    pub(in crate::pool) fn oldest_wait(&self) -> Option<Mono> {
+        self.queue.first().and_then(|key| self.queue.get(key)).map(|waiter| waiter.since)
+    }
+
+    /// The oldest waiter's worker, and what it waits for.
+    pub(in crate::pool) fn oldest_wish(&self) -> Option<(WorkerId, Wants)> {
+        let key = self.queue.first()?;
+        Some((self.queue.worker(key)?, self.queue.get(key)?.wants))
+    }
+
     /// What the ticket of `key` came to, if anything; else `waker` is kept.
     ///
     /// The second part is a waker to be dropped outside the lock.

@@ -62,7 +62,8 @@ impl<C: Pooled> State<C> {
             self.status = Status::Running;
         }
         while self.is_serving() {
-            let Some(held) = self.oldest_worker().and_then(|worker| self.take_idle(worker)) else {
+            let Some(held) = self.oldest_wish().and_then(|(worker, _)| self.take_idle(worker))
+            else {
                 break;
             };
             let waker = self.grant(held);

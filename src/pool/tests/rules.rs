@@ -381,3 +381,31 @@ fn counts_tell_what_happened() {
     };
     assert_eq!(totals, expected);
 }
+
+#[test]
+fn whoever_wants_a_place_waits_in_the_same_line() {
+    let mut rig = Rig::new(limits(1));
+    let place = |rig: &Rig| match rig.pool.checkout_wanted((A, Wants::Place), at(1)) {
+        Ok(Checkout::Wait(ticket)) => ticket,
+        other => panic!("expected a ticket, got {other:?}"),
+    };
+    let lease = rig.connect_one(A, at(0));
+    let (mut first, mut second) = (place(&rig), rig.wait(A, at(1)));
+    lease.put_back(at(2));
+    // It is given what there is, and nobody else gets that as long as it has it.
+    let held = granted(&mut first);
+    assert!(poll(&mut second).is_pending());
+    let mut third = place(&rig);
+    drop(held);
+    // The connector learns what the one is waiting for whose turn it is.
+    let permit = rig.permit().expect("a permit");
+    assert_eq!(permit.wants(), Wants::Connection);
+    permit.opened(rig.conn(A), at(3));
+    drop(granted(&mut second));
+    let permit = rig.permit().expect("a permit");
+    assert_eq!(permit.wants(), Wants::Place);
+    permit.opened(rig.conn(A), at(4));
+    assert_eq!(rig.pool.snapshot(at(4)).busy, 1);
+    drop(granted(&mut third));
+    assert_eq!(rig.pool.snapshot(at(4)).busy, 0);
+}

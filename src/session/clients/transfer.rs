@@ -41,6 +41,7 @@ impl Client {
             cancelling: Cell::new(self.cancelling.get()),
             cancel_done: RefCell::new(self.cancel_done.take()),
             pinned: Cell::new(""),
+            replication: self.replication,
             channels: self.channels.clone(),
             prepared: self.prepared.clone(),
             server: Cell::default(),

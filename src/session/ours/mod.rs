@@ -20,7 +20,7 @@ use crate::sql::settings::{Action, Change, Operand, Scope};
 pub(super) use answer::Answer;
 pub(super) use ask::{Ask, Circumstances, ask, names_ours};
 pub(super) use pass::{NO_TYPES, NO_VALUES};
-pub(super) use value::{Asks, asks};
+pub(super) use value::{Asks, asks, switch};
 
 /// One parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
