@@ -12,12 +12,19 @@ use crate::setup::{PASSWORD, Setup};
 /// What all that are compared have in common.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    /// Server connections per node.
+    /// Server connections, of all nodes together.
     pub(crate) servers: u32,
     /// Threads, of those that can have more than one.
     pub(crate) workers: u32,
     pub(crate) entrance: Entrance,
     pub(crate) nodes: Nodes,
+}
+
+impl Config {
+    /// Server connections of each node, where so many nodes take part.
+    fn servers_of_each(&self, nodes: usize) -> u32 {
+        self.servers.div_ceil(u32::try_from(nodes).unwrap_or(u32::MAX).max(1))
+    }
 }
 
 /// The servers behind, by port on this machine.
@@ -91,10 +98,9 @@ pub(crate) fn command(
 
 fn pglagoon(setup: &Setup, kind: Kind, config: &Config, port: u16) -> String {
     let url = |port: &u16| format!("\"postgres://app@127.0.0.1:{port}/app\"");
-    let replicas = if kind == Kind::SplitOn {
-        config.nodes.replicas.iter().map(url).collect::<Vec<_>>().join(", ")
-    } else {
-        String::new()
+    let replicas: Vec<_> = match kind {
+        Kind::SplitOn => config.nodes.replicas.iter().map(url).collect(),
+        _ => Vec::new(),
     };
     let user = match config.entrance {
         Entrance::Trust | Entrance::Tls => "trust = true".to_owned(),
@@ -115,10 +121,11 @@ fn pglagoon(setup: &Setup, kind: Kind, config: &Config, port: u16) -> String {
          [routing]\nread_write_split = {split}\n\
          [tls.server]\nmode = \"disable\"\n{tls}\
          [logging]\nlevel = \"warn\"\n\
-         [databases.app]\nprimary = {primary}\nreplicas = [{replicas}]\n\
+         [databases.app]\nprimary = {primary}\nreplicas = [{}]\n\
          [users.app]\n{user}\n",
+        replicas.join(", "),
         workers = config.workers,
-        servers = config.servers,
+        servers = config.servers_of_each(replicas.len().saturating_add(1)),
         split = kind == Kind::SplitOn,
         primary = url(&config.nodes.primary),
     )

@@ -1,9 +1,10 @@
 //! Side by side: pgLagoon with the split off and on, PgBouncer, Pgpool-II, a bare relay and no pooler at all, on this
 //! machine, in one run.
 //!
-//! All stand in front of the same PostgreSQL, with one thread and the same number of servers, transaction pooling, TCP
-//! over loopback. They take turns (A B C A B C ...) in short runs, so that the machine's drift hits all alike: what counts
-//! are the ratios of one round, and their median. CPU time is that of processes, as /proc tells it, in every table.
+//! All stand in front of the same PostgreSQL, with one thread, transaction pooling, TCP over loopback, and the same number
+//! of servers: where pgLagoon splits, its nodes share them, as they share the machine. They take turns (A B C A B C ...) in
+//! short runs, so that the machine's drift hits all alike: what counts are the ratios of one round, and their median. CPU
+//! time is that of processes, as /proc tells it, in every table.
 //!
 //! `workloads` has what is measured, a file for each kind; `run` and `load` do it; `table`, `report` and `plot` show it.
 

@@ -29,16 +29,16 @@ fn kinds(clients: usize) -> &'static [Kind] {
 }
 
 /// Lets all take turns.
-fn rotate(
+fn rotate<'a>(
     title: String,
-    fronts: &[Front],
+    fronts: &(impl Iterator<Item = &'a Front> + Clone),
     plan: &Plan,
     measure: impl Fn(&Front) -> Round,
 ) -> Table {
     println!("{title} ...");
     let mut table = Table::new(title, &COLUMNS);
     for _ in 0..plan.rounds {
-        for front in fronts {
+        for front in fronts.clone() {
             table.add(front.kind, measure(front));
         }
     }
@@ -57,15 +57,7 @@ pub(crate) fn select(setup: &Setup, plan: &Plan) -> Vec<Table> {
             });
             let run = Pgbench { script: Script::Select, protocol, clients, length: plan.run };
             let title = format!("pgbench -S, {protocol}, {clients} clients, {SERVERS} servers");
-            println!("{title} ...");
-            let mut table = Table::new(title, &COLUMNS);
-            let fronts: Vec<&Front> = fronts.collect();
-            for _ in 0..plan.rounds {
-                for front in &fronts {
-                    table.add(front.kind, run.measure(setup, front));
-                }
-            }
-            tables.push(table);
+            tables.push(rotate(title, &fronts, plan, |front| run.measure(setup, front)));
         }
     }
     tables
@@ -90,7 +82,7 @@ fn simple(setup: &Setup, plan: &Plan, (script, name): (Script, &str)) -> Table {
     let fronts = Front::start_all(setup, &ALL, &setup.config(SERVERS));
     let run = Pgbench { script, protocol: Protocol::Simple, clients: 32, length: plan.run };
     let title = format!("{name}, simple, 32 clients, {SERVERS} servers");
-    rotate(title, &fronts, plan, |front| run.measure(setup, front))
+    rotate(title, &fronts.iter(), plan, |front| run.measure(setup, front))
 }
 
 /// `pgbench -C -S`.
@@ -112,7 +104,7 @@ pub(crate) fn log_in(setup: &Setup, plan: &Plan) -> Vec<Table> {
             length: plan.run,
         };
         let title = format!("pgbench -C -S: log-in ({}) and one read, 8 clients", entrance.name());
-        rotate(title, &fronts, plan, |front| run.measure(setup, front))
+        rotate(title, &fronts.iter(), plan, |front| run.measure(setup, front))
     };
     entrances.into_iter().map(measure).collect()
 }
@@ -137,7 +129,7 @@ pub(crate) fn crowd(setup: &Setup, plan: &Plan) -> Vec<Table> {
             length: plan.run + Duration::from_millis(u64::try_from(clients / 4).unwrap_or(0)),
         };
         let title = format!("reads by {clients} clients of ours on {SERVERS} servers");
-        rotate(title, &fronts, plan, |front| load.measure(setup, front))
+        rotate(title, &fronts.iter(), plan, |front| load.measure(setup, front))
     };
     numbers.into_iter().map(measure).collect()
 }
@@ -161,5 +153,5 @@ pub(crate) fn open(setup: &Setup, plan: &Plan) -> Table {
     let title = format!(
         "open loop: {offered:.0} reads a second by 200 clients of ours (70 % of what the slowest can do), {SERVERS} servers"
     );
-    rotate(title, &fronts, plan, |front| load.measure(setup, front))
+    rotate(title, &fronts.iter(), plan, |front| load.measure(setup, front))
 }
