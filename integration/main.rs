@@ -43,7 +43,7 @@ mod replication;
 mod roles;
 mod second_try;
 mod sequences;
-mod stop;
+mod signals;
 mod storm;
 mod streams;
 mod suite;

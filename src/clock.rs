@@ -53,7 +53,9 @@ enum Reads {
 impl Clock {
     /// Starts the clock.
     pub fn start() -> Self {
-        Self { base: Instant::now(), reads: Reads::System(monotonic()) }
+        // In this order, as time may pass between the two: who sleeps until an instant must not wake before it.
+        let reads = Reads::System(monotonic());
+        Self { base: Instant::now(), reads }
     }
 
     /// Starts a clock that stands still while tokio's time is paused.

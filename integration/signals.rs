@@ -1,4 +1,4 @@
-//! What clients see of pgLagoon's end.
+//! SIGTERM, SIGINT and SIGHUP: what clients see of pgLagoon's end, and of another configuration.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls, error::SqlState};
 
 use crate::{
-    fixture::{await_running, client, eventually, on_each_version, shared_cluster, unique},
+    fixture::{await_running, client, eventually, on_each_version, rows, shared_cluster, unique},
     pooler::Pooler,
 };
 
@@ -15,6 +15,7 @@ on_each_version!(
     the_grace_period_ends_what_does_not_end_by_itself,
     sigint_ends_everything_at_once,
     sigint_cuts_the_grace_period_short,
+    sighup_reads_the_file_again,
 );
 
 /// A client, and what becomes of its connection.
@@ -55,7 +56,7 @@ async fn sigterm_lets_a_transaction_finish(major: u16) {
     busy.client.batch_execute("COMMIT").await.unwrap();
     busy.sent_away().await;
     assert!(pooler.ended().await.success());
-    assert_eq!(rows(major, &table).await, 2);
+    assert_eq!(count(major, &table).await, 2);
 }
 
 async fn the_grace_period_ends_what_does_not_end_by_itself(major: u16) {
@@ -70,7 +71,7 @@ async fn the_grace_period_ends_what_does_not_end_by_itself(major: u16) {
     busy.sent_away().await;
     assert!(began.elapsed() >= Duration::from_millis(300));
     assert!(pooler.ended().await.success());
-    assert_eq!(rows(major, &table).await, 0);
+    assert_eq!(count(major, &table).await, 0);
 }
 
 async fn sigint_ends_everything_at_once(major: u16) {
@@ -107,7 +108,32 @@ async fn sigint_cuts_the_grace_period_short(major: u16) {
     assert!(busy.end.await.unwrap().is_err());
 }
 
-async fn rows(major: u16, table: &str) -> i64 {
+/// What holds is taken over, and a file that is wrong changes nothing. Clients notice neither.
+async fn sighup_reads_the_file_again(major: u16) {
+    let keys = [("admin.admin_users", "[\"app\"]"), ("pool.query_wait_timeout", "\"11s\"")];
+    let pooler = Pooler::start(shared_cluster(major).await, &keys).await;
+    let busy = client(&pooler.url()).await;
+    busy.batch_execute("BEGIN; CREATE TEMP TABLE kept (x int)").await.unwrap();
+    pooler.configure("\"11s\"", "\"12s\"");
+    pooler.signal("HUP");
+    eventually("the new value", async || (waits_for(&pooler).await == "12s").then_some(())).await;
+    pooler.configure("\"12s\"", "\"13s\"\npool.no_such_key = 1");
+    pooler.signal("HUP");
+    eventually("the refusal", async || pooler.log().contains("pool.no_such_key").then_some(()))
+        .await;
+    assert_eq!(waits_for(&pooler).await, "12s");
+    busy.batch_execute("SELECT * FROM kept; COMMIT").await.unwrap();
+    pooler.check();
+}
+
+/// `pool.query_wait_timeout`, as SHOW CONFIG has it.
+async fn waits_for(pooler: &Pooler) -> String {
+    let rows = rows(&pooler.operator().await, "SHOW CONFIG").await;
+    let row = rows.iter().find(|row| row.get("key") == Some("pool.query_wait_timeout"));
+    row.unwrap().get("value").unwrap().to_owned()
+}
+
+async fn count(major: u16, table: &str) -> i64 {
     let primary = client(&shared_cluster(major).await.primary().url()).await;
     primary.query_one(&format!("SELECT count(*) FROM {table}"), &[]).await.unwrap().get(0)
 }
