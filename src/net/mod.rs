@@ -7,5 +7,5 @@ pub mod stream;
 pub mod tls;
 
 pub use driven::Driven;
-pub use socket::{Plain, Socket};
+pub use socket::{Plain, Socket, tune};
 pub use stream::{Liveness, Stream};

@@ -38,6 +38,18 @@ pub enum Plain {
     Unix(StdUnixStream),
 }
 
+/// Sets what every relayed TCP connection needs: no Nagle delay, and keepalive probes after `keepalive`. What a listening
+/// socket accepts has inherited it.
+///
+/// # Errors
+///
+/// What the operating system says.
+pub fn tune(socket: &SockRef<'_>, keepalive: Duration) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    let probes = TcpKeepalive::new().with_time(keepalive).with_interval(keepalive / 4);
+    socket.set_tcp_keepalive(&probes)
+}
+
 impl Socket {
     /// Has `plain` watched by a reactor. To be called on its thread.
     ///
@@ -48,7 +60,7 @@ impl Socket {
         Source::register(plain, home).map(Self::Near)
     }
 
-    /// Sets what every relayed TCP connection needs: no Nagle delay, and keepalive probes after `keepalive`.
+    /// The same as [`tune`]; nothing for a Unix-domain socket.
     ///
     /// # Errors
     ///
@@ -62,9 +74,7 @@ impl Socket {
             Self::Tcp(stream) => SockRef::from(stream),
             Self::Unix(_) | Self::Lost => return Ok(()),
         };
-        socket.set_tcp_nodelay(true)?;
-        let probes = TcpKeepalive::new().with_time(keepalive).with_interval(keepalive / 4);
-        socket.set_tcp_keepalive(&probes)
+        tune(&socket, keepalive)
     }
 
     /// The peer's address; `None` for a Unix-domain socket.

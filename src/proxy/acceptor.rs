@@ -2,82 +2,97 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::fd::{AsRawFd, RawFd};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, Type};
-use tokio::net::{TcpListener, UnixListener};
+use rustix::net::SocketFlags;
+use socket2::{SockAddr, SockRef, Socket as RawSocket, Type};
+use tokio::sync::watch;
 
 use crate::config::ListenAddress;
-use crate::net::Plain;
+use crate::net::{Plain, tune};
 use crate::proxy::inbox::Outlet;
+use crate::reactor::{Home, Source};
+
+/// When TCP asks whether a silent client is still there.
+const KEEPALIVE: Duration = Duration::from_mins(1);
 
 /// How long to wait when the process has no descriptor left: accepting again at once would spin.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
+/// Connections that are accepted before the worker's clients have their turn.
+const BATCH: usize = 32;
+
 /// A socket that listens.
 #[derive(Debug)]
-pub(super) enum Listener {
-    /// TCP.
-    Tcp(TcpListener),
-    /// A Unix-domain socket, and its file to be removed.
-    Unix(UnixListener, PathBuf),
+pub(super) struct Listener {
+    socket: RawSocket,
+    /// Of a Unix-domain socket; to be removed.
+    file: Option<PathBuf>,
 }
 
 impl Listener {
-    /// The address; `None` for a Unix-domain socket.
-    pub(super) fn address(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(listener) => listener.local_addr().ok(),
-            Self::Unix(..) => None,
+    /// Binds to `address`. At most `backlog` connections wait to be accepted.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    pub(super) fn bind(address: &ListenAddress, backlog: usize) -> io::Result<Self> {
+        let (address, file) = match (address, address.socket_path()) {
+            (ListenAddress::Tcp(address), _) => (SockAddr::from(*address), None),
+            (ListenAddress::Unix { .. }, Some(path)) => {
+                remove_stale(&path)?;
+                (SockAddr::unix(&path)?, Some(path))
+            }
+            (ListenAddress::Unix { .. }, None) => return Err(io::ErrorKind::InvalidInput.into()),
+        };
+        let socket = RawSocket::new(address.domain(), Type::STREAM, None)?;
+        if file.is_none() {
+            socket.set_reuse_address(true)?;
+            tune(&SockRef::from(&socket), KEEPALIVE)?;
         }
+        socket.set_nonblocking(true)?;
+        socket.bind(&address)?;
+        // From here on the file is there to be removed.
+        let listener = Self { socket, file };
+        listener.socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+        Ok(listener)
     }
 
-    async fn accept(&self) -> io::Result<Plain> {
-        match self {
-            // Sockets travel to their worker unregistered: it is the worker's runtime that must know them.
-            Self::Tcp(listener) => listener.accept().await?.0.into_std().map(Plain::Tcp),
-            Self::Unix(listener, _) => listener.accept().await?.0.into_std().map(Plain::Unix),
-        }
+    /// The address; `None` for a Unix-domain socket.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.socket.local_addr().ok()?.as_socket()
+    }
+
+    fn accept(&self) -> io::Result<Plain> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let accepted = rustix::net::accept_with(&self.socket, flags)?;
+        Ok(match self.file {
+            None => Plain::Tcp(accepted.into()),
+            Some(_) => Plain::Unix(accepted.into()),
+        })
+    }
+}
+
+impl AsRawFd for Listener {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Self::Unix(_, path) = self {
+        if let Some(path) = &self.file {
             let _ = std::fs::remove_file(path);
         }
     }
 }
 
-/// Binds to `address`.
-///
-/// # Errors
-///
-/// What the operating system says.
-pub(super) fn bind(address: &ListenAddress, backlog: usize) -> io::Result<Listener> {
-    let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
-    match (address, address.socket_path()) {
-        (ListenAddress::Tcp(address), _) => {
-            let socket =
-                RawSocket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?;
-            socket.set_reuse_address(true)?;
-            socket.set_nonblocking(true)?;
-            socket.bind(&SockAddr::from(*address))?;
-            socket.listen(backlog)?;
-            TcpListener::from_std(socket.into()).map(Listener::Tcp)
-        }
-        (ListenAddress::Unix { .. }, Some(path)) => {
-            remove_stale(&path)?;
-            UnixListener::bind(&path).map(|listener| Listener::Unix(listener, path))
-        }
-        (ListenAddress::Unix { .. }, None) => Err(io::ErrorKind::InvalidInput.into()),
-    }
-}
-
 /// Removes a socket file that nobody listens on any more.
-fn remove_stale(path: &std::path::Path) -> io::Result<()> {
+fn remove_stale(path: &Path) -> io::Result<()> {
     if !path.exists() {
         return Ok(());
     }
@@ -87,10 +102,36 @@ fn remove_stale(path: &std::path::Path) -> io::Result<()> {
     std::fs::remove_file(path)
 }
 
-/// Accepts until the task is aborted.
-pub(super) async fn accept(listener: Listener, outlets: Arc<[Outlet]>) {
+/// Who accepts for all workers. It lives on one of them: a thread of its own would be woken, and wake a worker, for each
+/// connection.
+pub(super) struct Acceptor {
+    pub(super) listener: Listener,
+    pub(super) outlets: Arc<[Outlet]>,
+    /// Ends it, when it is dropped.
+    pub(super) open: watch::Receiver<()>,
+}
+
+impl Acceptor {
+    /// Accepts on the worker's thread until the door is closed.
+    pub(super) async fn run(self, home: Arc<Home>) {
+        let Self { listener, outlets, mut open } = self;
+        let accept = async {
+            match Source::register(listener, &home) {
+                Ok(listener) => accept(&listener, &outlets).await,
+                Err(error) => tracing::error!(%error, "cannot wait for connections"),
+            }
+        };
+        tokio::select! {
+            _ = open.changed() => {}
+            () = accept => {}
+        }
+    }
+}
+
+async fn accept(listener: &Source<Listener>, outlets: &[Outlet]) {
+    let mut accepted = 0;
     loop {
-        match listener.accept().await {
+        match std::future::poll_fn(|cx| poll_accept(listener, &mut accepted, cx)).await {
             Ok(socket) => {
                 if let Some(outlet) = outlets.iter().min_by_key(|outlet| outlet.load()) {
                     outlet.give(socket).await;
@@ -101,5 +142,64 @@ pub(super) async fn accept(listener: Listener, outlets: Arc<[Outlet]>) {
                 tokio::time::sleep(BACK_OFF).await;
             }
         }
+    }
+}
+
+/// The next connection; every now and then others come first.
+fn poll_accept(
+    listener: &Source<Listener>,
+    accepted: &mut usize,
+    cx: &Context<'_>,
+) -> Poll<io::Result<Plain>> {
+    if *accepted == BATCH {
+        *accepted = 0;
+        cx.waker().wake_by_ref();
+        return Poll::Pending;
+    }
+    *accepted += 1;
+    if !listener.is_quiet() {
+        match listener.get().accept() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => listener.note_dry(),
+            result => return Poll::Ready(result),
+        }
+    }
+    *accepted = 0;
+    listener.watch_read();
+    Poll::Pending
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_accepted_is_tuned_and_does_not_block() {
+        let address = ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
+        let listener = Listener::bind(&address, 1).unwrap();
+        assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let _client = std::net::TcpStream::connect(listener.address().unwrap()).unwrap();
+        let Plain::Tcp(accepted) = listener.accept().unwrap() else { panic!("not TCP") };
+        let socket = SockRef::from(&accepted);
+        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE);
+        assert!(socket.nonblocking().unwrap());
+    }
+
+    #[test]
+    fn the_file_of_a_socket_comes_and_goes_with_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let address = ListenAddress::Unix { directory: directory.path().into(), port: 6432 };
+        let path = address.socket_path().unwrap();
+        let listener = Listener::bind(&address, 1).unwrap();
+        assert_eq!(listener.address(), None);
+        let second = Listener::bind(&address, 1).unwrap_err();
+        assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
+        let _client = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        assert!(matches!(listener.accept().unwrap(), Plain::Unix(_)));
+        drop(listener);
+        assert!(!path.exists());
+        // What a pooler that was killed has left does no harm.
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        Listener::bind(&address, 1).unwrap();
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::cluster::Cluster;
 use crate::net::Plain;
 use crate::pool::WorkerId;
+use crate::proxy::acceptor::Acceptor;
 use crate::session::clients::ClientRow;
 use crate::session::connect::Opening;
 use crate::session::directory::Openers;
@@ -20,6 +21,8 @@ const INBOX: usize = 4096;
 
 /// What a worker is told.
 pub(super) enum Message {
+    /// Connections are to be accepted here.
+    Listen(Acceptor),
     /// A new connection.
     Accept(Plain),
     /// Somebody wants something cancelled whose client lives here. Who asks waits until `done` is dropped.

@@ -1,10 +1,10 @@
 //! Wiring: workers, acceptor, reload, shutdown.
 //!
 //! ```text
-//!   control thread                                   worker threads (one reactor each)
-//!   acceptor -- the worker with the fewest clients --> receive -> Session | Operator | cancel
-//!   monitors, janitor, HTTP                            sweeper (deadlines)
-//!   stop ------------------------------------------->  drain
+//!   control thread             worker threads (one reactor each)
+//!                              acceptor -> the worker with the fewest clients -> receive -> Session | Operator | cancel
+//!   monitors, janitor, HTTP    sweeper (deadlines)
+//!   stop --------------------> drain
 //! ```
 
 mod acceptor;
@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
@@ -36,8 +37,9 @@ use crate::http;
 use crate::session::directory::Directory;
 use crate::session::worker::Urgency;
 use crate::telemetry::WorkerStats;
+use acceptor::{Acceptor, Listener};
 use desk::Desk;
-use inbox::Inboxes;
+use inbox::{Inboxes, Outlet};
 use reload::{Monitors, Plan};
 pub use run::{RunError, run};
 use worker::Handle as WorkerHandle;
@@ -72,8 +74,8 @@ pub struct Proxy {
     addresses: Vec<SocketAddr>,
     http_address: Option<SocketAddr>,
     workers: Vec<WorkerHandle>,
-    /// Aborted when the proxy begins to stop.
-    acceptors: JoinSet<()>,
+    /// Nobody is accepted any more once it is dropped.
+    open: watch::Sender<()>,
     /// Monitors, janitor, HTTP: aborted when it has stopped.
     tasks: JoinSet<()>,
     monitors: Monitors,
@@ -114,17 +116,10 @@ impl Proxy {
             .map(|inbox| WorkerHandle::spawn(inbox, &desk, &statement_ids))
             .collect::<Result<Vec<_>, _>>()
             .map_err(StartError::Thread)?;
-        let (mut addresses, mut acceptors) = (Vec::new(), JoinSet::new());
-        for address in &config.listen.address {
-            let listener = acceptor::bind(address, config.listen.backlog)
-                .map_err(|error| StartError::Listen(address.clone(), error))?;
-            addresses.extend(listener.address());
-            let outlets = workers.iter().map(WorkerHandle::outlet).collect();
-            acceptors.spawn(acceptor::accept(listener, outlets));
-        }
+        let (addresses, open) = listen(&config, &workers)?;
         tasks.spawn(look_after_pools(Arc::clone(desk.directory())));
         tasks.spawn(Arc::clone(&desk).keep_periods());
-        Ok(Self { desk, addresses, http_address, workers, acceptors, tasks, monitors, clock })
+        Ok(Self { desk, addresses, http_address, workers, open, tasks, monitors, clock })
     }
 
     /// The TCP addresses that clients connect to; ports chosen by the system are real ones here.
@@ -164,7 +159,7 @@ impl Proxy {
     }
 
     async fn stop(mut self, how: Urgency, grace: Duration) {
-        self.acceptors.abort_all();
+        drop(self.open);
         self.desk.begin_to_drain();
         for worker in &self.workers {
             worker.stop(how);
@@ -187,6 +182,23 @@ impl Proxy {
         }
         self.tasks.abort_all();
     }
+}
+
+/// Binds to all addresses and has the workers accept there; tells the TCP addresses, and what keeps them open.
+fn listen(
+    config: &Config,
+    workers: &[WorkerHandle],
+) -> Result<(Vec<SocketAddr>, watch::Sender<()>), StartError> {
+    let (close, open) = watch::channel(());
+    let outlets: Arc<[Outlet]> = workers.iter().map(WorkerHandle::outlet).collect();
+    let mut addresses = Vec::new();
+    for (address, worker) in config.listen.address.iter().zip(workers.iter().cycle()) {
+        let listener = Listener::bind(address, config.listen.backlog)
+            .map_err(|error| StartError::Listen(address.clone(), error))?;
+        addresses.extend(listener.address());
+        worker.accept(Acceptor { listener, outlets: Arc::clone(&outlets), open: open.clone() });
+    }
+    Ok((addresses, close))
 }
 
 /// Serves metrics and health at `address`; tells the real one.

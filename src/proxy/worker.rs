@@ -11,6 +11,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::admin;
 use crate::net::{Plain, Socket};
+use crate::proxy::acceptor::Acceptor;
 use crate::proxy::desk::Desk;
 use crate::proxy::inbox::{Inbox, Message, Outlet};
 use crate::reactor::Reactor;
@@ -56,6 +57,11 @@ impl Handle {
 
     pub(super) fn outlet(&self) -> Outlet {
         Outlet { sender: self.sender.clone(), clients: Arc::clone(&self.clients) }
+    }
+
+    /// Has the worker accept connections, for all workers.
+    pub(super) fn accept(&self, acceptor: Acceptor) {
+        let _ = self.sender.try_send(Message::Listen(acceptor));
     }
 
     /// Tells the worker to stop.
@@ -116,6 +122,9 @@ impl Resident {
                 () = guests.emptied.notified() => None,
             };
             match message {
+                Some(Message::Listen(acceptor)) => {
+                    worker.spawn(acceptor.run(Arc::clone(worker.home())));
+                }
                 Some(Message::Accept(socket)) => guests.accept(socket),
                 Some(Message::Cancel { process_id, secret, done }) => {
                     crate::session::cancel::request(&worker, process_id, &secret, done);

@@ -3,7 +3,6 @@
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::auth::{self, Step, Subject};
 use crate::net::{Socket, Stream};
@@ -91,7 +90,6 @@ pub async fn receive(worker: &Rc<Worker>, directory: &Directory, socket: Socket)
     let mut visitor = Visitor::new(socket);
     let config = directory.config();
     let within = config.timeouts.client_login_timeout;
-    let _ = visitor.stream.socket().tune(KEEPALIVE);
     let outcome = tokio::time::timeout(within, admit(worker, directory, &mut visitor)).await;
     let refusal = match outcome {
         Ok(Ok(admitted)) => return admitted.enter(worker, visitor),
@@ -121,9 +119,6 @@ async fn part(stream: &mut Stream, message: &[u8]) -> io::Result<()> {
     }
     Ok(())
 }
-
-/// When TCP asks whether a silent client is still there.
-const KEEPALIVE: Duration = Duration::from_mins(1);
 
 /// Somebody who may come in.
 enum Admitted {
