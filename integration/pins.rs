@@ -17,6 +17,7 @@ on_each_version!(
     a_lock_that_was_not_got_pins_nobody,
     a_pin_is_told_everywhere,
     session_mode_is_told_as_a_pin,
+    a_listen_that_the_hub_cannot_follow_is_told_as_a_pin,
     a_search_path_of_the_clients_own_frees_nobody,
 );
 
@@ -215,7 +216,7 @@ async fn metric(address: &str, name: &str) -> u64 {
 }
 
 /// A pooler that tells everything, its address for `/metrics`, and how a superuser comes in.
-async fn talkative(major: u16, mode: &str) -> (Pooler, String, String) {
+async fn talkative(major: u16, more: &[(&str, &str)]) -> (Pooler, String, String) {
     let cluster = shared_cluster(major).await;
     let superuser = cluster.primary().superuser_url();
     let password = superuser.split([':', '@']).nth(2).unwrap();
@@ -224,10 +225,9 @@ async fn talkative(major: u16, mode: &str) -> (Pooler, String, String) {
         ("databases.app.replicas", "[]"),
         ("http.address", "\"127.0.0.1:0\""),
         ("logging.level", "\"debug\""),
-        ("pool.mode", &format!("{mode:?}")),
         ("users.postgres.password", &format!("{password:?}")),
     ];
-    let pooler = Pooler::start(cluster, &keys).await;
+    let pooler = Pooler::start(cluster, &[&keys, more].concat()).await;
     let metrics = eventually("metrics", async || {
         let log = pooler.log();
         let (_, address) = log.split_once("serving metrics and health address=")?;
@@ -267,7 +267,7 @@ async fn expect_told(
 }
 
 async fn a_pin_is_told_everywhere(major: u16) {
-    let talkative = talkative(major, "transaction").await;
+    let talkative = talkative(major, &[]).await;
     let operator = talkative.0.operator().await;
     for reason in REASONS {
         expect_told(&talkative, &operator, reason).await;
@@ -276,11 +276,55 @@ async fn a_pin_is_told_everywhere(major: u16) {
 }
 
 async fn session_mode_is_told_as_a_pin(major: u16) {
-    let talkative = talkative(major, "session").await;
+    let talkative = talkative(major, &[("pool.mode", "\"session\"")]).await;
     let operator = talkative.0.operator().await;
     let reason = (&["SELECT 1"][..], "session_mode", "pinned_session_mode");
     expect_told(&talkative, &operator, reason).await;
     talkative.0.check();
+}
+
+async fn a_listen_that_the_hub_cannot_follow_is_told_as_a_pin(major: u16) {
+    let superuser = shared_cluster(major).await.primary().client().await.unwrap();
+    let role = unique("listener");
+    let create = format!("CREATE ROLE {role} LOGIN PASSWORD 'secret'");
+    superuser.batch_execute(&create).await.unwrap();
+    let login = [
+        ("databases.app.monitor_user", &*format!("{role:?}")),
+        ("databases.app.monitor_password", "\"secret\""),
+    ];
+    let talkative = talkative(major, &login).await;
+    eventually("the catalog to be read", async || {
+        talkative.0.log().contains("catalog read").then_some(())
+    })
+    .await;
+    // From now on the role gets no connection but those that it has.
+    let limit = async |limit: i32| {
+        let alter = format!("ALTER ROLE {role} CONNECTION LIMIT {limit}");
+        superuser.batch_execute(&alter).await.unwrap();
+    };
+    limit(0).await;
+    let operator = talkative.0.operator().await;
+    let listen: &[&str] = &["LISTEN told"];
+    expect_told(&talkative, &operator, (listen, "listen", "pinned_listen")).await;
+    // It goes with its reason, whatever else the client does.
+    let client = client(&talkative.2).await;
+    client.batch_execute("LISTEN told; LISTEN more").await.unwrap();
+    assert_eq!(shown(&operator).await.as_deref(), Some("listen"));
+    client.batch_execute("UNLISTEN told").await.unwrap();
+    assert_eq!(one(&client, "SELECT count(*) FROM pg_listening_channels()").await, "1");
+    assert_eq!(shown(&operator).await.as_deref(), Some("listen"));
+    client.batch_execute("UNLISTEN *").await.unwrap();
+    eventually("the pin to go", async || {
+        (shown(&operator).await.as_deref() == Some("")).then_some(())
+    })
+    .await;
+    // Where the hub can listen nobody is pinned.
+    limit(-1).await;
+    client.batch_execute("LISTEN told").await.unwrap();
+    assert_eq!(shown(&operator).await.as_deref(), Some(""));
+    talkative.0.check();
+    drop((client, operator, talkative));
+    superuser.batch_execute(&format!("DROP ROLE {role}")).await.unwrap();
 }
 
 async fn a_search_path_of_the_clients_own_frees_nobody(major: u16) {
