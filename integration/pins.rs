@@ -293,38 +293,38 @@ async fn a_listen_that_the_hub_cannot_follow_is_told_as_a_pin(major: u16) {
         ("databases.app.monitor_password", "\"secret\""),
     ];
     let talkative = talkative(major, &login).await;
-    eventually("the catalog to be read", async || {
-        talkative.0.log().contains("catalog read").then_some(())
-    })
-    .await;
+    let is_read = async || talkative.0.log().contains("catalog read").then_some(());
+    eventually("the catalog to be read", is_read).await;
     // From now on the role gets no connection but those that it has.
-    let limit = async |limit: i32| {
-        let alter = format!("ALTER ROLE {role} CONNECTION LIMIT {limit}");
-        superuser.batch_execute(&alter).await.unwrap();
-    };
-    limit(0).await;
+    let limit = format!("ALTER ROLE {role} CONNECTION LIMIT");
+    superuser.batch_execute(&format!("{limit} 0")).await.unwrap();
     let operator = talkative.0.operator().await;
     let listen: &[&str] = &["LISTEN told"];
     expect_told(&talkative, &operator, (listen, "listen", "pinned_listen")).await;
-    // It goes with its reason, whatever else the client does.
     let client = client(&talkative.2).await;
-    client.batch_execute("LISTEN told; LISTEN more").await.unwrap();
-    assert_eq!(shown(&operator).await.as_deref(), Some("listen"));
-    client.batch_execute("UNLISTEN told").await.unwrap();
-    assert_eq!(one(&client, "SELECT count(*) FROM pg_listening_channels()").await, "1");
-    assert_eq!(shown(&operator).await.as_deref(), Some("listen"));
-    client.batch_execute("UNLISTEN *").await.unwrap();
-    eventually("the pin to go", async || {
-        (shown(&operator).await.as_deref() == Some("")).then_some(())
-    })
-    .await;
+    listen_and_unlisten(&client, &operator).await;
     // Where the hub can listen nobody is pinned.
-    limit(-1).await;
+    superuser.batch_execute(&format!("{limit} -1")).await.unwrap();
     client.batch_execute("LISTEN told").await.unwrap();
     assert_eq!(shown(&operator).await.as_deref(), Some(""));
     talkative.0.check();
     drop((client, operator, talkative));
     superuser.batch_execute(&format!("DROP ROLE {role}")).await.unwrap();
+}
+
+/// Such a pin goes with the last channel, and not before.
+async fn listen_and_unlisten(client: &Client, operator: &Client) {
+    // The server has been asked when it answers something else.
+    let channels = "SELECT count(*) FROM pg_listening_channels()";
+    for (text, left) in [("LISTEN told; LISTEN more", "2"), ("UNLISTEN told", "1")] {
+        client.batch_execute(text).await.unwrap();
+        assert_eq!(one(client, channels).await, left);
+        client.batch_execute("SELECT 1").await.unwrap();
+        assert_eq!(shown(operator).await.as_deref(), Some("listen"), "{text}");
+    }
+    client.batch_execute("UNLISTEN *").await.unwrap();
+    let is_free = async || (shown(operator).await.as_deref() == Some("")).then_some(());
+    eventually("the pin to go", is_free).await;
 }
 
 async fn a_search_path_of_the_clients_own_frees_nobody(major: u16) {
