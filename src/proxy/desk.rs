@@ -13,7 +13,7 @@ use crate::config::{Config, Host};
 use crate::http;
 use crate::proxy::inbox::Inboxes;
 use crate::proxy::overview;
-use crate::session::backend::{Backend, IdleServer};
+use crate::session::backend::Backend;
 use crate::session::clients::{Activity, ClientRow, ServerId};
 use crate::session::directory::{Directory, UnknownDatabase};
 use crate::session::forecast::{Asker, forecast};
@@ -193,11 +193,7 @@ impl Sight {
 
     fn idle_servers(&self, backend: &Backend, node: NodeId) -> Vec<SocketOverview> {
         let idle = backend.idle_servers(node).into_iter();
-        let socket = |one: IdleServer| {
-            let socket = self.server(backend, one.server, ("idle", one.since));
-            SocketOverview { prepared: Some(one.prepared), ..socket }
-        };
-        idle.map(socket).collect()
+        idle.map(|one| self.server(backend, one.server, ("idle", one.since))).collect()
     }
 
     fn server(
@@ -206,6 +202,7 @@ impl Sight {
         server: ServerId,
         (state, since): (&'static str, Mono),
     ) -> SocketOverview {
+        let prepared = backend.prepared_on(server);
         let endpoint = backend.targets.get(server.node.index()).map(|target| &target.endpoint);
         let address = endpoint.and_then(|endpoint| match &endpoint.host {
             Host::Tcp(host) => Some((host.clone(), endpoint.port)),
@@ -227,8 +224,8 @@ impl Sight {
             pinned: "",
             replication: NONE,
             channels: 0,
-            prepared: None,
-            prepared_bytes: None,
+            prepared: prepared.map(|tally| tally.statements),
+            prepared_bytes: prepared.map(|tally| tally.bytes),
         }
     }
 

@@ -5,9 +5,11 @@
 //! that has been put there under just that name.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
+use crate::server::census::Census;
 use crate::server::statements::StatementId;
 
 /// What is known of a name on a server.
@@ -29,9 +31,15 @@ pub struct Given {
     names: HashMap<Box<[u8]>, Holds, FixedState>,
     /// The names that are being changed, in the order of the changes.
     coming: VecDeque<Box<[u8]>>,
+    census: Arc<Census>,
 }
 
 impl Given {
+    /// None yet; how many there are is told to `census`.
+    pub fn counted(census: Arc<Census>) -> Self {
+        Self { census, ..Self::default() }
+    }
+
     /// What the server has under this name.
     pub fn get(&self, name: &[u8]) -> Holds {
         self.names.get(name).copied().unwrap_or(Holds::Nothing)
@@ -44,6 +52,7 @@ impl Given {
         } else {
             self.names.insert(name.into(), holds);
         }
+        self.census.set_names(self.names.len());
     }
 
     /// What is on its way makes it so.
@@ -61,6 +70,7 @@ impl Given {
     pub fn doubt(&mut self) {
         if let Some(name) = self.coming.pop_front() {
             self.names.insert(name, Holds::Unsure);
+            self.census.set_names(self.names.len());
         }
     }
 
@@ -87,6 +97,7 @@ impl Given {
     /// It has gone.
     pub(super) fn lose_doubtful(&mut self) {
         self.names.retain(|_, holds| *holds != Holds::Unsure);
+        self.census.set_names(self.names.len());
     }
 }
 

@@ -5,6 +5,7 @@
 //! [`statements`]), because that is what decides what the next client needs.
 
 pub mod cancel;
+pub mod census;
 pub mod connect;
 pub mod error;
 pub mod exchange;
@@ -67,6 +68,11 @@ impl Server {
             last_used: now,
             retire_at,
         }
+    }
+
+    /// What tells it from all others of its node.
+    pub const fn key(&self) -> (i32, Mono) {
+        (self.process_id, self.since)
     }
 
     /// These parameters have values that nobody knows: the next client has each set to what it wants.

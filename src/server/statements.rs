@@ -1,21 +1,24 @@
 //! Prepared statements: what they are, shared by all who use the same text, and which of them a server has.
 
 mod described;
+mod name;
+mod named;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foldhash::fast::FixedState;
-
 use crate::clock::Mono;
 use crate::protocol::frontend::{self, Object};
+use crate::server::census::Census;
 use crate::server::given::Given;
 use crate::server::settings::Meaning;
 use crate::server::shape::Shape;
 use crate::sql::{Verdict, prepared, reuse};
 pub use described::Looks;
 use described::{Described, Unseen};
+pub use name::{ServerName, ServerNameText};
+use named::{Named, Prepared};
 
 /// Tells statements apart: equal ids mean equal text and parameter types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -121,67 +124,6 @@ pub(super) fn body<'a>(query: &'a [u8], types: &[u8]) -> &'a [u8] {
     prepared.unwrap_or(query)
 }
 
-/// A statement's name on one server. Numbers are never used twice on a connection, so a Parse can never
-/// collide with a statement whose Close has not been carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ServerName(u32);
-
-impl ServerName {
-    /// A name that no statement ever has.
-    pub const NOBODY: Self = Self(0);
-
-    /// The name's longest form in bytes.
-    const MAX_LEN: usize = 14;
-
-    /// Writes the name, without allocating.
-    pub fn text(self) -> ServerNameText {
-        let mut text = ServerNameText { bytes: [0; Self::MAX_LEN], len: 0 };
-        let mut digits = [0; 10];
-        let mut rest = self.0;
-        let mut count = 0;
-        for digit in digits.iter_mut().rev() {
-            *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-            rest /= 10;
-            count += 1;
-            if rest == 0 {
-                break;
-            }
-        }
-        let digits = digits.get(10 - count..).unwrap_or_default();
-        for byte in b"pgl_".iter().chain(digits) {
-            if let Some(place) = text.bytes.get_mut(text.len) {
-                *place = *byte;
-                text.len += 1;
-            }
-        }
-        text
-    }
-}
-
-/// A [`ServerName`] as text.
-#[derive(Clone, Copy, Debug)]
-pub struct ServerNameText {
-    bytes: [u8; ServerName::MAX_LEN],
-    len: usize,
-}
-
-impl ServerNameText {
-    /// The name's bytes.
-    pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Prepared {
-    name: ServerName,
-    used: u64,
-    /// How many Parse messages of it have not been answered. The last one is that of `name`.
-    on_the_way: u32,
-    since: Mono,
-    looks: Looks,
-}
-
 /// What a server can do about a text that a client parses without giving it a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offer {
@@ -197,9 +139,9 @@ pub enum Offer {
 const REMEMBERED: usize = 512;
 
 /// The statements of one server.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Statements {
-    named: HashMap<StatementId, Prepared, FixedState>,
+    named: Named,
     /// What the server's unnamed statement is, if it is known.
     unnamed: Option<StatementId>,
     clock: u64,
@@ -217,13 +159,36 @@ pub struct Statements {
     misfit: Option<StatementId>,
 }
 
+impl Default for Statements {
+    fn default() -> Self {
+        let census = Arc::default();
+        Self {
+            given: Given::counted(Arc::clone(&census)),
+            named: Named::new(census),
+            unnamed: None,
+            clock: 0,
+            next: 0,
+            given_up: Vec::new(),
+            once: Vec::new(),
+            described: VecDeque::new(),
+            unseen: Unseen::default(),
+            misfit: None,
+        }
+    }
+}
+
 impl Statements {
+    /// How much there is.
+    pub const fn census(&self) -> &Arc<Census> {
+        self.named.census()
+    }
+
     /// The name under which the server has the statement, or will once the Parse on its way is done.
     #[inline]
     pub fn name(&mut self, id: StatementId) -> Option<(ServerName, Looks)> {
         self.clock += 1;
         let clock = self.clock;
-        self.named.get_mut(&id).map(|prepared| {
+        self.named.get_mut(id).map(|prepared| {
             prepared.used = clock;
             (prepared.name, prepared.looks)
         })
@@ -232,19 +197,20 @@ impl Statements {
     /// Whether the server has the statement for certain: no Parse of it can fail any more.
     #[inline]
     pub fn is_prepared(&self, id: StatementId) -> bool {
-        self.named.get(&id).is_some_and(|prepared| prepared.on_the_way == 0)
+        self.named.get(id).is_some_and(|prepared| prepared.on_the_way == 0)
     }
 
-    /// Gives the statement a name for a Parse that is about to be sent. An older one is given up.
-    pub fn prepare(&mut self, id: StatementId, now: Mono) -> ServerName {
+    /// Gives the statement, of so many bytes, a name for a Parse that is about to be sent. An older one is given up.
+    pub fn prepare(&mut self, (id, bytes): (StatementId, usize), now: Mono) -> ServerName {
         self.clock += 1;
         self.next = self.next.wrapping_add(1);
         let name = ServerName(self.next);
-        let earlier = self.named.get(&id).map_or(0, |prepared| prepared.on_the_way);
+        let earlier = self.named.get(id).map_or(0, |prepared| prepared.on_the_way);
         let prepared = Prepared {
             name,
             used: self.clock,
             on_the_way: earlier + 1,
+            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
             since: now,
             looks: Looks::Unchecked,
         };
@@ -255,7 +221,7 @@ impl Statements {
 
     /// The statement must be parsed again before it is used again.
     pub fn give_up(&mut self, id: StatementId) {
-        if let Some(old) = self.named.remove(&id) {
+        if let Some(old) = self.named.remove(id) {
             self.given_up.push(old.name);
         }
     }
@@ -263,7 +229,7 @@ impl Statements {
     /// What can be done about a statement that is parsed without a name at `now`. One that was parsed longer than
     /// `for_long` ago is parsed again, so that what changes behind our back does not go unnoticed for longer.
     pub fn offer(&mut self, id: StatementId, now: Mono, for_long: Duration) -> Offer {
-        if let Some(known) = self.named.get(&id) {
+        if let Some(known) = self.named.get(id) {
             if known.on_the_way > 0 {
                 // It may fail yet, and what is sent now may be beyond the next Sync.
                 return Offer::New;
@@ -288,18 +254,18 @@ impl Statements {
 
     /// ParseComplete has come back.
     pub fn confirm(&mut self, id: StatementId) {
-        if let Some(prepared) = self.named.get_mut(&id) {
+        if let Some(prepared) = self.named.get_mut(id) {
             prepared.on_the_way = prepared.on_the_way.saturating_sub(1);
         }
     }
 
     /// The Parse failed or was skipped: the server does not have the statement.
     pub fn forget(&mut self, id: StatementId) {
-        let Some(prepared) = self.named.get_mut(&id) else { return };
+        let Some(prepared) = self.named.get_mut(id) else { return };
         match prepared.on_the_way {
             0 => {}
             1 => {
-                self.named.remove(&id);
+                self.named.remove(id);
             }
             _ => prepared.on_the_way -= 1,
         }
@@ -332,7 +298,7 @@ impl Statements {
 
     /// A DISCARD ALL or DEALLOCATE ALL is on its way: what is prepared behind it stays.
     pub fn give_up_all(&mut self) {
-        self.given_up.extend(self.named.drain().map(|(_, prepared)| prepared.name));
+        self.given_up.extend(self.named.drain().map(|prepared| prepared.name));
         self.given.doubt_all();
     }
 
@@ -349,7 +315,7 @@ impl Statements {
 
     /// Whether the server has none.
     pub fn is_empty(&self) -> bool {
-        self.named.is_empty()
+        self.named.len() == 0
     }
 
     /// Whether [`Statements::evict`] has anything to do.
@@ -374,12 +340,12 @@ impl Statements {
         }
         let excess = (self.named.len() - limit + limit / 8).min(self.named.len());
         let mut ages: Vec<(u64, StatementId)> =
-            self.named.iter().map(|(id, prepared)| (prepared.used, *id)).collect();
+            self.named.iter().map(|(id, prepared)| (prepared.used, id)).collect();
         if excess < ages.len() {
             ages.select_nth_unstable_by_key(excess, |(used, _)| *used);
         }
         for (_, id) in ages.iter().take(excess) {
-            if let Some(prepared) = self.named.remove(id) {
+            if let Some(prepared) = self.named.remove(*id) {
                 frontend::close(out, Object::Statement, prepared.name.text().as_bytes());
             }
         }
@@ -398,9 +364,9 @@ mod tests {
     #[test]
     fn names_are_never_used_twice() {
         let mut statements = Statements::default();
-        let first = statements.prepare(id(1), Mono::ZERO);
+        let first = statements.prepare((id(1), 0), Mono::ZERO);
         statements.forget(id(1));
-        let second = statements.prepare(id(1), Mono::ZERO);
+        let second = statements.prepare((id(1), 0), Mono::ZERO);
         assert_ne!(first, second);
         assert_eq!(first.text().as_bytes(), b"pgl_1");
         assert_eq!(ServerName(u32::MAX).text().as_bytes(), b"pgl_4294967295");
@@ -415,11 +381,11 @@ mod tests {
         assert_eq!(statements.offer(id(513), at(0), second), Offer::New);
         assert_eq!(statements.offer(id(1), at(0), second), Offer::New, "it was forgotten");
         assert_eq!(statements.offer(id(1), at(9), second), Offer::Wanted);
-        let old = statements.prepare(id(1), at(9));
+        let old = statements.prepare((id(1), 0), at(9));
         statements.confirm(id(1));
         assert_eq!(statements.offer(id(1), at(10), second), Offer::Known);
         assert_eq!(statements.offer(id(1), at(11), second), Offer::Wanted);
-        assert_ne!(statements.prepare(id(1), at(11)), old);
+        assert_ne!(statements.prepare((id(1), 0), at(11)), old);
         let mut out = Vec::new();
         assert!(statements.has_too_many(8));
         assert_eq!(statements.evict(8, &mut out), 1);
@@ -430,7 +396,7 @@ mod tests {
     #[test]
     fn a_confirmed_statement_outlives_a_late_failure() {
         let mut statements = Statements::default();
-        let name = statements.prepare(id(1), Mono::ZERO);
+        let name = statements.prepare((id(1), 0), Mono::ZERO);
         statements.confirm(id(1));
         statements.forget(id(1));
         assert_eq!(statements.name(id(1)), Some((name, Looks::Unchecked)));
@@ -439,16 +405,16 @@ mod tests {
     #[test]
     fn of_several_on_the_way_the_last_decides() {
         let mut statements = Statements::default();
-        statements.prepare(id(1), Mono::ZERO);
-        let second = statements.prepare(id(1), Mono::ZERO);
+        statements.prepare((id(1), 0), Mono::ZERO);
+        let second = statements.prepare((id(1), 0), Mono::ZERO);
         assert!(!statements.is_prepared(id(1)));
         assert_eq!(statements.offer(id(1), Mono::ZERO, Duration::MAX), Offer::New);
         statements.forget(id(1));
         statements.confirm(id(1));
         assert!(statements.is_prepared(id(1)));
         assert_eq!(statements.name(id(1)), Some((second, Looks::Unchecked)));
-        statements.prepare(id(1), Mono::ZERO);
-        statements.prepare(id(1), Mono::ZERO);
+        statements.prepare((id(1), 0), Mono::ZERO);
+        statements.prepare((id(1), 0), Mono::ZERO);
         statements.confirm(id(1));
         statements.forget(id(1));
         assert_eq!(statements.name(id(1)), None);
@@ -458,7 +424,7 @@ mod tests {
     fn eviction_takes_the_least_recently_used() {
         let mut statements = Statements::default();
         for n in 0..10 {
-            statements.prepare(id(n), Mono::ZERO);
+            statements.prepare((id(n), 0), Mono::ZERO);
             statements.confirm(id(n));
         }
         statements.name(id(0));

@@ -11,6 +11,7 @@ use crate::cluster::{Cluster, NodeId};
 use crate::config::{Limits, PoolMode, Routing, Timeouts};
 use crate::pool::{Pool, Snapshot, WorkerId};
 use crate::route::Reason;
+use crate::server::census::{Register, Tally};
 use crate::server::{ConnectError, Target};
 use crate::session::clients::ServerId;
 use crate::session::hub::Hub;
@@ -71,6 +72,8 @@ pub struct Backend {
     pub(crate) asked_about: Learned,
     /// How old a server connection may get: looked at when one is opened.
     pub(crate) lifetime: Arc<Mutex<Option<Duration>>>,
+    /// The servers of each node.
+    registers: Box<[Arc<Register>]>,
     /// The channels that clients of the database listen on.
     pub(crate) hub: Arc<Hub>,
     /// Set once, when a reload has no use for this backend any more.
@@ -99,6 +102,7 @@ pub(crate) struct Parts {
     pub(crate) workers: usize,
     pub(crate) pools: Box<[Arc<Pool<Box<Link>>>]>,
     pub(crate) lifetime: Arc<Mutex<Option<Duration>>>,
+    pub(crate) registers: Box<[Arc<Register>]>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) writes: Arc<Writes>,
 }
@@ -110,8 +114,6 @@ pub struct IdleServer {
     pub server: ServerId,
     /// Since when nobody does.
     pub since: Mono,
-    /// How many prepared statements it has.
-    pub prepared: usize,
 }
 
 impl Backend {
@@ -129,6 +131,7 @@ impl Backend {
             learned: Learned::default(),
             asked_about: Learned::default(),
             lifetime: parts.lifetime,
+            registers: parts.registers,
             hub: parts.hub,
             successor: OnceLock::new(),
         }
@@ -194,16 +197,17 @@ impl Backend {
         let mut servers = Vec::new();
         if let Some(pool) = self.pool(node) {
             pool.visit_idle(|link, idle_since| {
-                let (process_id, since) = (link.server.process_id, link.server.since);
-                let statements = &link.server.statements;
-                servers.push(IdleServer {
-                    server: ServerId { node, process_id, since },
-                    since: idle_since,
-                    prepared: statements.len() + statements.given.len(),
-                });
+                let (process_id, since) = link.server.key();
+                let server = ServerId { node, process_id, since };
+                servers.push(IdleServer { server, since: idle_since });
             });
         }
         servers
+    }
+
+    /// What is prepared on a server, whoever has it.
+    pub fn prepared_on(&self, server: ServerId) -> Option<Tally> {
+        self.registers.get(server.node.index())?.tally((server.process_id, server.since))
     }
 
     /// Bytes go to a client of this worker.

@@ -19,6 +19,7 @@ use crate::clock::Mono;
 use crate::cluster::NodeId;
 use crate::pool::WorkerId;
 use crate::server::Server;
+use crate::server::census::Tally;
 use crate::session::backend::Backend;
 use crate::session::replication::Kind;
 use crate::telemetry::{ACTIVITIES, Presence, Traffic};
@@ -208,15 +209,6 @@ impl Client {
     fn presence(&self) -> Option<&Presence> {
         self.traffic().map(|traffic| &traffic.presence)
     }
-}
-
-/// How much a client has prepared.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// How many statements have a name.
-    pub statements: usize,
-    /// Bytes of their names, texts and types, as if nobody else used them.
-    pub bytes: usize,
 }
 
 /// A server connection as SHOW CLIENTS and SHOW SERVERS name it.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::clock::Mono;
 use crate::pool::{Permit, Pooled as _};
 use crate::reactor::Home;
+use crate::server::census::Register;
 use crate::server::{self, ConnectError, Login, Server, Target};
 use crate::session::link::Link;
 use crate::session::worker::Worker;
@@ -19,6 +20,8 @@ pub struct Opening {
     pub(crate) lifetime: Option<Duration>,
     /// The node's name, for the log.
     pub(crate) node: Box<str>,
+    /// Where it is entered.
+    pub(crate) register: Arc<Register>,
 }
 
 impl Opening {
@@ -28,7 +31,7 @@ impl Opening {
     ///
     /// Dropping it takes the permission back.
     pub async fn run(self, worker: &Worker) {
-        let Self { permit, target, lifetime, node } = self;
+        let Self { permit, target, lifetime, node, register } = self;
         let clock = worker.clock;
         match connect(&target, worker.home()).await {
             Ok(login) => {
@@ -37,6 +40,7 @@ impl Opening {
                 let retire_at = lifetime.map_or(Mono::MAX, |limit| now.plus(jittered(limit)));
                 let server = Server::new(login, worker.id.0, now, retire_at);
                 tracing::debug!(%node, process_id = server.process_id, "server connected");
+                register.enter(server.key(), server.statements.census());
                 let link = Link::new(server);
                 debug_assert_eq!(link.home(), worker.id);
                 permit.opened(link, now);

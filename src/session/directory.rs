@@ -18,6 +18,7 @@ use crate::cluster::Cluster;
 use crate::config::{AuthMethod, Config, Database, PoolSize, ServerOrder, User};
 use crate::pool::{Budget, Limits, Order, Pool, WorkerId};
 use crate::protocol::Version;
+use crate::server::census::Register;
 use crate::server::{Endpoint, Target};
 use crate::session::backend::{Backend, Parts, Policy};
 use crate::session::connect::Opening;
@@ -267,15 +268,17 @@ impl Directory {
             .map(|(node, endpoint)| Arc::new(target(config, node, user, (account, endpoint))))
             .collect();
         let lifetime = Arc::new(Mutex::new(config.pool.server_lifetime));
+        let registers: Box<[Arc<Register>]> = targets.iter().map(|_| Arc::default()).collect();
         let pools = targets
             .iter()
-            .zip(prepared.database.nodes())
-            .map(|(target, node)| {
+            .zip(prepared.database.nodes().zip(&registers))
+            .map(|(target, (node, register))| {
                 let opener = Opener {
                     openers: Arc::clone(&self.openers),
                     target: Arc::clone(target),
                     lifetime: Arc::clone(&lifetime),
                     node: node.name.as_str().into(),
+                    register: Arc::clone(register),
                 };
                 let budgets = vec![Arc::clone(&prepared.budget), Arc::clone(&account.budget)];
                 Pool::new(limits(config, size), budgets, Box::new(opener))
@@ -290,6 +293,7 @@ impl Directory {
             workers: self.workers,
             pools,
             lifetime,
+            registers,
             hub: Arc::clone(&prepared.hub),
             writes: Arc::clone(self.writes.lock().entry(database.to_owned()).or_default()),
         })

@@ -12,9 +12,9 @@ use foldhash::fast::RandomState;
 
 use crate::protocol::frontend::{self, Parse};
 use crate::protocol::{FrontendTag, frame};
+use crate::server::census::Tally;
 use crate::server::settings::Settings;
 use crate::server::statements::{Statement, StatementId};
-use crate::session::clients::Tally;
 use crate::session::dialect::Dialect;
 
 /// Statements by a client's names for them.

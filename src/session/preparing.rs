@@ -166,7 +166,8 @@ impl Requests<'_> {
         out: &mut Gather<'_>,
     ) {
         self.traffic.server_parses.add(1);
-        let name = self.link.server.statements.prepare(id, self.now);
+        let bytes = parse.query.len() + parse.types.len();
+        let name = self.link.server.statements.prepare((id, bytes), self.now);
         self.link.machine.sent(Owed::forward(Request::Parse).with(change));
         frontend::parse(out.insert(), name.text().as_bytes(), parse.query, parse.types);
     }
@@ -370,7 +371,8 @@ impl Requests<'_> {
             frontend::parse(out.insert(), b"", &statement.query, &statement.types);
             return None;
         }
-        let prepared = statements.prepare(statement.id, self.now);
+        let bytes = statement.query.len() + statement.types.len();
+        let prepared = statements.prepare((statement.id, bytes), self.now);
         let change = Change::Prepares(statement.id);
         self.link.machine.sent(Owed::swallow(Request::Parse).with(change));
         let text = prepared.text();

@@ -295,8 +295,8 @@ pub struct SocketOverview {
     pub replication: &'static str,
     /// On how many channels the client listens by way of the hub.
     pub channels: usize,
-    /// How many statements the client has named, or an idle server has; `None` for a server that a client has.
+    /// How many statements the client has named, or the server has; `None` for a server that replicates.
     pub prepared: Option<usize>,
-    /// The bytes that those of a client take.
+    /// The bytes that those take, as far as they are known.
     pub prepared_bytes: Option<usize>,
 }

@@ -53,7 +53,7 @@ pub(super) struct Unseen {
 impl Statements {
     /// A Describe of what the client calls `name`, for the sake of the statement or of a portal, is on its way.
     pub fn expect_description(&mut self, object: Object, name: &[u8], statement: Arc<Statement>) {
-        let copy = self.named.get(&statement.id).map(|prepared| prepared.name);
+        let copy = self.named.get(statement.id).map(|prepared| prepared.name);
         self.described.push_back(Described { object, name: name.into(), statement, copy });
     }
 
@@ -94,7 +94,7 @@ impl Statements {
             if self.unnamed == Some(id) {
                 self.lose_unnamed();
             }
-        } else if let (Told::Columns(_), Some(prepared)) = (told, self.named.get_mut(&id))
+        } else if let (Told::Columns(_), Some(prepared)) = (told, self.named.get_mut(id))
             && described.copy == Some(prepared.name)
         {
             prepared.looks = match (described.object, prepared.looks) {

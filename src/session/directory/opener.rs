@@ -9,6 +9,7 @@ use super::Openers;
 use crate::clock::Mono;
 use crate::pool::{Closing, Connector, Permit, Wants};
 use crate::server::Target;
+use crate::server::census::Register;
 use crate::session::connect::Opening;
 use crate::session::link::Link;
 
@@ -19,6 +20,7 @@ pub(super) struct Opener {
     /// How old a connection may get. A reload may change it.
     pub(super) lifetime: Arc<Mutex<Option<Duration>>>,
     pub(super) node: Box<str>,
+    pub(super) register: Arc<Register>,
 }
 
 impl Connector<Box<Link>> for Opener {
@@ -32,6 +34,7 @@ impl Connector<Box<Link>> for Opener {
             target: Arc::clone(&self.target),
             lifetime: *self.lifetime.lock(),
             node: self.node.clone(),
+            register: Arc::clone(&self.register),
         };
         self.openers.open(worker, opening);
     }
