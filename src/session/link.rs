@@ -4,6 +4,7 @@
 //! and attaching allocates nothing.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io;
 use std::task::{Context, Poll};
 
@@ -41,8 +42,8 @@ pub(crate) struct Link {
     /// The error of what we have sent to make the client's next statement possible: the client gets it in the place of
     /// the one that follows from it.
     pub(crate) excuse: Option<Box<[u8]>>,
-    /// What has been appended to a Query, if anything.
-    pub(crate) tail: Option<Tail>,
+    /// What has been appended to Queries that are not answered.
+    pub(crate) tails: VecDeque<Tail>,
     /// Parameters that the client has set to values which only the server knows.
     pub(crate) unseen: Vec<Box<str>>,
 }
@@ -91,7 +92,7 @@ impl Link {
             stains: Stains::default(),
             sequences: Use::NONE,
             excuse: None,
-            tail: None,
+            tails: VecDeque::new(),
             unseen: Vec::new(),
         })
     }

@@ -194,9 +194,7 @@ impl Replies<'_> {
             self.on_used(tag, body, (id, at_hand));
         }
         let shown = self.ask_machine(tag, body)?;
-        if let Some(tail) = self.link.tail
-            && self.is_of_tail(tag, tail, oldest)
-        {
+        if !self.link.tails.is_empty() && self.is_of_tail(tag, oldest) {
             return Ok(OnBackend::Swallow);
         }
         if let Some(listening) = self.listening {

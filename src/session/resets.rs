@@ -54,7 +54,6 @@ impl Requests<'_> {
     ) -> bool {
         change == Change::Session
             && effects.contains(Effects::MULTI)
-            && self.link.tail.is_none()
             && self.link.machine.status() != TransactionStatus::Failed
             && self.append(text, change, out)
     }
@@ -67,8 +66,8 @@ impl Requests<'_> {
         sql.extend_from_slice(b"\n;");
         let is_reset = self.parameters.append_startup(&mut sql);
         if is_reset {
-            self.link.tail =
-                Some(Tail { request: self.link.machine.next(), left: statements.len() });
+            let request = self.link.machine.next();
+            self.link.tails.push_back(Tail { request, left: statements.len() });
             self.link.machine.sent(Owed::forward(Request::Query).with(change));
             frontend::query(out.insert(), &sql);
         }
@@ -128,16 +127,19 @@ impl Requests<'_> {
 
 impl Replies<'_> {
     /// Whether a message answers what was appended to the Query that is being answered, the request `oldest`.
-    pub(super) fn is_of_tail(&mut self, tag: BackendTag, tail: Tail, oldest: u64) -> bool {
-        if tail.request != oldest {
-            return false;
-        }
-        let Tail { request, left } = tail;
+    pub(super) fn is_of_tail(&mut self, tag: BackendTag, oldest: u64) -> bool {
+        let tails = &mut self.link.tails;
         match tag {
-            BackendTag::READY_FOR_QUERY => self.link.tail = None,
-            BackendTag::COMMAND_COMPLETE if left == 0 => return true,
+            // Before it there may be Queries that an error had the server skip.
+            BackendTag::READY_FOR_QUERY => tails.retain(|tail| tail.request > oldest),
             BackendTag::COMMAND_COMPLETE => {
-                self.link.tail = Some(Tail { request, left: left - 1 });
+                let Some(tail) = tails.iter_mut().find(|tail| tail.request == oldest) else {
+                    return false;
+                };
+                if tail.left == 0 {
+                    return true;
+                }
+                tail.left -= 1;
             }
             _ => {}
         }
