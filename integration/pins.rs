@@ -19,6 +19,7 @@ on_each_version!(
     session_mode_is_told_as_a_pin,
     a_listen_that_the_hub_cannot_follow_is_told_as_a_pin,
     a_search_path_of_the_clients_own_frees_nobody,
+    what_nothing_undoes_pins_wherever_it_is_done,
 );
 
 /// Two servers, taken by turns: who is not pinned never gets the same one twice in a row.
@@ -357,4 +358,69 @@ async fn a_search_path_of_the_clients_own_frees_nobody(major: u16) {
         .await
         .unwrap();
     pooler.check();
+}
+
+async fn what_nothing_undoes_pins_wherever_it_is_done(major: u16) {
+    let direct = client(&shared_cluster(major).await.primary().url()).await;
+    let schema = unique("sown");
+    direct
+        .batch_execute(&format!(
+            "CREATE SCHEMA {schema};
+             CREATE FUNCTION {schema}.sow() RETURNS int LANGUAGE plpgsql
+                 AS 'BEGIN PERFORM setseed(0.5); RETURN 1; END';
+             CREATE FUNCTION {schema}.twice() RETURNS int LANGUAGE sql AS 'SELECT {schema}.sow()';
+             CREATE PROCEDURE {schema}.run() LANGUAGE plpgsql
+                 AS 'BEGIN EXECUTE ''SELECT setseed('' || 0.5 || '')''; END';
+             CREATE FUNCTION {schema}.fire() RETURNS trigger LANGUAGE plpgsql
+                 AS 'BEGIN PERFORM {schema}.twice(); RETURN NEW; END';
+             CREATE VIEW {schema}.shown AS SELECT setseed(0.5)::text AS a;
+             CREATE TABLE {schema}.t (a int);
+             CREATE TRIGGER t AFTER INSERT ON {schema}.t FOR EACH ROW
+                 EXECUTE FUNCTION {schema}.fire()"
+        ))
+        .await
+        .unwrap();
+    direct.batch_execute("SELECT setseed(0.5)").await.unwrap();
+    let sown = one(&direct, "SELECT random()").await;
+    let (pooler, _, url) = talkative(major, &[]).await;
+    let operator = pooler.operator().await;
+    for text in [
+        "SELECT setseed(0.5)",
+        "SELECT set_config('seed', '0.5', false)",
+        "SELECT sown.twice()",
+        "SELECT * FROM sown.shown",
+        "INSERT INTO sown.t VALUES (1)",
+        "BEGIN; DECLARE c CURSOR FOR SELECT sown.sow(); FETCH c; COMMIT",
+        "CALL sown.run()",
+        "DO 'BEGIN PERFORM setseed(0.5); END'",
+    ] {
+        let text = text.replace("sown.", &format!("{schema}."));
+        expect_no_seed((&url, &operator), &text, &sown).await;
+    }
+    direct.batch_execute(&format!("DROP SCHEMA {schema} CASCADE")).await.unwrap();
+    pooler.check();
+}
+
+/// Runs `text`, which sows random numbers: from then on the first is `sown`, for its client and for nobody else.
+async fn expect_no_seed((url, operator): (&str, &Client), text: &str, sown: &str) {
+    let random = "SELECT random()";
+    let guest = client(url).await;
+    // As soon as the catalog is known.
+    eventually(text, async || {
+        guest.batch_execute(text).await.unwrap();
+        let reason = shown(operator).await;
+        matches!(reason.as_deref(), Some("session_state" | "parameters")).then_some(())
+    })
+    .await;
+    guest.batch_execute(text).await.unwrap();
+    assert_eq!(one(&guest, random).await, sown, "{text}");
+    guest.batch_execute(text).await.unwrap();
+    drop(guest);
+    let others = [client(url).await, client(url).await];
+    for other in &others {
+        other.batch_execute("BEGIN").await.unwrap();
+        assert_ne!(one(other, random).await, sown, "{text}");
+    }
+    drop(others);
+    eventually("all to leave", async || shown(operator).await.is_none().then_some(())).await;
 }

@@ -93,6 +93,12 @@ async fn a_function_call_runs_on_the_primary(delivery: Delivery) {
     primary.answer([function_call()], [function_result(), idle()]).await;
     client.expect([function_result(), idle()]).await;
     run(&mut client, &mut replica, "select 1").await;
+    // Of what is not about large objects nobody knows what it has left behind.
+    let lock = Frame::new(b'F', [&2880_u32.to_be_bytes()[..], &[0; 6]].concat());
+    client.send([lock.clone()]).await;
+    primary.answer([lock], [function_result(), idle()]).await;
+    client.expect([function_result(), idle()]).await;
+    primary.answer([query(WASH)], [complete("RESET"), idle()]).await;
 }
 
 async fn reads_go_to_the_replica_and_writes_to_the_primary(delivery: Delivery) {

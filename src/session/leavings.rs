@@ -4,7 +4,7 @@ use crate::session::Wrote;
 use crate::session::machine::Change;
 use crate::session::parameters::{Savepoint, Script, Step};
 use crate::session::pins::{Pins, Stains};
-use crate::session::requests::Requests;
+use crate::session::requests::{Requests, Taken};
 use crate::session::sequences::mentions;
 use crate::sql::{Class, Effects, Tables, Verdict, reuse, settings};
 
@@ -17,6 +17,22 @@ impl Requests<'_> {
         if *self.wrote == Wrote::No {
             *self.wrote = Wrote::Maybe;
         }
+    }
+
+    /// Notes that a FunctionCall is on its way, of whose body the beginning is there. Returns what becomes of it if it may
+    /// not be sent.
+    pub(super) fn note_call(&mut self, body: &[u8]) -> Option<Taken> {
+        if self.call_asks_others(body) {
+            return Some(Taken::NotOwn);
+        }
+        self.note_write(Tables::ALL);
+        let function = body.first_chunk().map_or(0, |oid| u32::from_be_bytes(*oid));
+        self.link.stains |= Stains::of_call(function);
+        if !self.link.machine.at_boundary() {
+            // PostgreSQL 18 says that the transaction of such a batch is over, and leaves it open.
+            self.link.stains |= Stains::FOREVER;
+        }
+        None
     }
 
     /// Notes what a statement leaves behind.

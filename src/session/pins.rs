@@ -175,12 +175,35 @@ impl Stains {
         stains | more
     }
 
+    /// What a FunctionCall of this function leaves behind, of which no more is known than its oid.
+    pub(crate) fn of_call(function: u32) -> Self {
+        if LARGE_OBJECTS.contains(&function) {
+            Self::empty()
+        } else if function >= FIRST_OF_USERS || KEEPING.contains(&function) {
+            Self::FOREVER
+        } else {
+            Self::FUNCTION
+        }
+    }
+
     /// What undoes these, one statement each; nothing undoes the others.
     pub(crate) fn remedies(self) -> Vec<u8> {
         let remedies = REMEDIES.iter().filter(|(stain, _)| self.contains(*stain));
         remedies.flat_map(|(_, sql)| sql.iter().copied()).collect()
     }
 }
+
+/// The functions about large objects in `pg_proc`, for which clients use FunctionCall.
+const LARGE_OBJECTS: [u32; 20] = [
+    715, 764, 765, 767, 952, 953, 954, 955, 956, 957, 958, 964, 1004, 3170, 3171, 3172, 3457, 3458,
+    3459, 3460,
+];
+
+/// `setseed`, `pg_backup_start`, and those that make replication slots or begin with an origin.
+const KEEPING: [u32; 10] = [1599, 2172, 3779, 3786, 4220, 4221, 4222, 4223, 4224, 6006];
+
+/// `FirstNormalObjectId`, in `src/include/access/transam.h`.
+const FIRST_OF_USERS: u32 = 16384;
 
 /// The class of a statement that calls a function of which nothing is known.
 const UNKNOWN: Class = Class::Primary(Why::UnknownFunction);
@@ -225,6 +248,9 @@ mod tests {
         assert_eq!(of(Effects::WRITES, Why::Write), Stains::empty());
         assert_eq!(of(Effects::WRITES | Effects::TRACES, Why::Write), Stains::FUNCTION);
         assert_eq!(of(Effects::TEMP, Why::Ddl), Stains::SESSION);
+        let calls = [952, 2880, 1599, 16400].map(Stains::of_call);
+        let expected = [Stains::empty(), Stains::FUNCTION, Stains::FOREVER, Stains::FOREVER];
+        assert_eq!(calls, expected);
         let both = of(Effects::SESSION_LOCK | Effects::LISTENS, Why::Locking);
         assert_eq!(both, Stains::LOCK | Stains::LISTEN);
         let sql = b"UNLISTEN *;SELECT pg_catalog.pg_advisory_unlock_all();";

@@ -20,7 +20,7 @@ use crate::session::names::Names;
 use crate::session::naming::{NAMING, meant};
 use crate::session::ours::Circumstances;
 use crate::session::parameters::Parameters;
-use crate::session::pins::{Pins, Stains};
+use crate::session::pins::Pins;
 use crate::session::portals::Portals;
 use crate::session::sequences::{Use, not_own};
 use crate::session::survey::Surveyed;
@@ -141,13 +141,8 @@ impl Requests<'_> {
             FrontendTag::SYNC => self.forward(Request::Sync, range, out),
             FrontendTag::FLUSH => out.pass(range.0, range.1),
             FrontendTag::FUNCTION_CALL => {
-                if self.call_asks_others(body) {
-                    return Ok(Taken::NotOwn);
-                }
-                self.note_write(Tables::ALL);
-                if !self.link.machine.at_boundary() {
-                    // PostgreSQL 18 says that the transaction of such a batch is over, and leaves it open.
-                    self.link.stains |= Stains::FOREVER;
+                if let Some(refused) = self.note_call(body) {
+                    return Ok(refused);
                 }
                 self.forward(Request::FunctionCall, range, out);
             }

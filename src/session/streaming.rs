@@ -38,8 +38,14 @@ impl Requests<'_> {
                     return Ok(Taken::Drop(size));
                 }
             }
+            // Which function it calls stands at its beginning.
+            FrontendTag::FUNCTION_CALL if rest.len() < frame::HEADER_LEN + size_of::<u32>() => {
+                return Ok(Taken::Incomplete);
+            }
             FrontendTag::FUNCTION_CALL => {
-                self.note_write(crate::sql::Tables::ALL);
+                if let Some(refused) = self.note_call(frontend::body(rest)) {
+                    return Ok(refused);
+                }
                 self.link.machine.sent(Owed::forward(Request::FunctionCall));
             }
             FrontendTag::QUERY if !is_small => {

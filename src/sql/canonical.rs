@@ -96,7 +96,8 @@ impl Canonical {
                     let start = self.form.len();
                     let length = self.form.push_word(rest);
                     let word = self.form.since(start);
-                    if word == b"set_config" || (starts_statement && word == b"set") {
+                    let is_read = matches!(word, b"do" | b"set");
+                    if word == b"set_config" || (starts_statement && is_read) {
                         masking = Masking::Verbatim;
                     }
                     self.form.push(b' ');

@@ -5,7 +5,8 @@ use super::cursor::{Cursor, is_keyword};
 use super::hint::Hint;
 use super::lexer::{Kind, Token};
 use super::query;
-use super::reach::{Leaves, reach};
+use super::reach::reach;
+use super::scan::Leaves;
 use super::scan::{Statement, Statements};
 use super::settings;
 use super::tables::Tables;
@@ -66,15 +67,27 @@ impl Finding {
                 false
             }
         };
-        if shows {
+        if shows || self.runs_what_it_names() {
             let reach = reach(text, self.class, catalog);
-            let writes = self.effects.contains(Effects::WRITES);
-            self.tables = if writes { reach.writes } else { reach.reads };
-            if reach.leaves == Leaves::Traces {
-                self.effects |= Effects::TRACES;
+            if shows {
+                let writes = self.effects.contains(Effects::WRITES);
+                self.tables = if writes { reach.writes } else { reach.reads };
             }
+            self.effects |= match reach.leaves {
+                Leaves::Nothing => Effects::empty(),
+                Leaves::Traces => Effects::TRACES,
+                Leaves::ForGood => Effects::TRACES | Effects::KEEPS,
+            };
         }
         self
+    }
+
+    /// Whether functions that the text names may run, although what tables it is about is not known: CALL, DECLARE, CREATE
+    /// TABLE AS, an index over an expression.
+    fn runs_what_it_names(&self) -> bool {
+        let is_read = !matches!(self.class, Class::Primary(Why::Unparsed | Why::TooLong));
+        let is_prepared = Effects::EXECUTES | Effects::PREPARES;
+        is_read && matches!(self.class, Class::Primary(_)) && !self.effects.intersects(is_prepared)
     }
 
     /// What remains of the class when the client gave a hint.

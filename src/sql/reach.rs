@@ -10,23 +10,17 @@ use super::cursor::{Cursor, is_keyword, name_of};
 use super::functions;
 use super::lexer::{Kind, Lexer, Token};
 use super::query::may_be_call;
+use super::scan::Leaves;
 use super::tables::Tables;
-use super::verdict::Class;
+use super::verdict::{Class, Why};
 
 /// What a statement reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reach {
     pub(super) reads: Tables,
     pub(super) writes: Tables,
-    /// Whether something may be left in the session that no text names.
+    /// What may be left in the session that no text names.
     pub(super) leaves: Leaves,
-}
-
-/// Whether something may be left in the session that no text names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Leaves {
-    Nothing,
-    Traces,
 }
 
 impl Reach {
@@ -36,19 +30,17 @@ impl Reach {
     fn add(&mut self, known: Known, traces: Traces) {
         self.reads = self.reads.union(known.reads);
         self.writes = self.writes.union(known.writes);
-        if known.traces.intersects(traces) {
-            self.leaves = Leaves::Traces;
-        }
+        self.leaves = self.leaves.max(known.traces.on(traces));
     }
 
     /// A function that may do anything.
     fn add_anything(&mut self) {
-        *self = Self { leaves: Leaves::Traces, ..Self::ALL };
+        *self = Self { leaves: self.leaves.max(Leaves::Traces), ..Self::ALL };
     }
 }
 
-/// What a query, or a command that changes rows, reaches. In a proven read every function is known, so other names
-/// before a parenthesis are aliases.
+/// What a statement reaches. In a proven read every function is known, so other names before a parenthesis are aliases;
+/// in DDL they are mostly what is made.
 pub(super) fn reach(text: &[u8], class: Class, catalog: &Catalog) -> Reach {
     if catalog.snapshot().is_none() {
         return Reach::ALL;
@@ -66,6 +58,7 @@ pub(super) fn reach(text: &[u8], class: Class, catalog: &Catalog) -> Reach {
     let mut schema = None;
     let mut last: Option<Token<'_>> = None;
     let mut is_target = false;
+    let may_name_others = matches!(class, Class::Read | Class::Primary(Why::Ddl));
     while let Some(token) = tokens.next() {
         let is_qualified = last.is_some_and(|last| last.is(b"."));
         match token.kind {
@@ -80,8 +73,8 @@ pub(super) fn reach(text: &[u8], class: Class, catalog: &Catalog) -> Reach {
                     let is_call = !is_target && tokens.peek().is_some_and(|next| next.is(b"("));
                     let schema = schema.as_deref().filter(|_| is_qualified);
                     add_name(&mut reach, catalog, &name);
-                    let is_alias = class == Class::Read && !catalog.knows(schema, &name);
-                    if is_call && !is_alias {
+                    let is_no_call = may_name_others && !catalog.knows(schema, &name);
+                    if is_call && !is_no_call {
                         add_call(&mut reach, catalog, (&token, schema, &name));
                     }
                 }

@@ -70,6 +70,11 @@ impl<'a> Watch<'a> {
             {
                 self.effects |= Effects::TEMP;
             }
+            _ if self.first.is_some_and(|first| is_keyword(&first, "do"))
+                && names_state(&token) =>
+            {
+                self.effects |= Effects::KEEPS;
+            }
             // The first argument of `set_config`.
             Kind::String
                 if token.text.eq_ignore_ascii_case(b"'seed'")
@@ -128,11 +133,15 @@ impl<'a> Watch<'a> {
 
 /// What calling this function does to the session.
 fn call_effects(name: &Token<'_>) -> Effects {
-    let name = match name.kind {
-        Kind::Word => name.text,
-        Kind::QuotedWord => unquoted(name),
-        _ => return Effects::empty(),
-    };
+    match name.kind {
+        Kind::Word => effects_of(name.text),
+        Kind::QuotedWord => effects_of(unquoted(name)),
+        _ => Effects::empty(),
+    }
+}
+
+/// What calling a function of this name does to the session.
+fn effects_of(name: &[u8]) -> Effects {
     let is_any = |names: &[&str]| names.iter().any(|one| name.eq_ignore_ascii_case(one.as_bytes()));
     if is_any(SESSION_LOCKS) {
         Effects::SESSION_LOCK
@@ -151,9 +160,40 @@ fn call_effects(name: &Token<'_>) -> Effects {
     }
 }
 
-/// Whether calling this function may leave something in the session.
-pub(super) fn leaves_traces(name: &Token<'_>) -> bool {
-    call_effects(name).intersects(Effects::SESSION_LOCK | Effects::SETS | Effects::OPAQUE)
+/// What calling a function of this name may leave in the session.
+pub(super) fn leaves(name: &str) -> Leaves {
+    let effects = effects_of(name.as_bytes());
+    if effects.contains(Effects::KEEPS) {
+        Leaves::ForGood
+    } else if effects.intersects(Effects::SESSION_LOCK | Effects::SETS) {
+        Leaves::Traces
+    } else {
+        Leaves::Nothing
+    }
+}
+
+/// Whether a literal names a function that leaves something for good: SQL that is put together may call it.
+pub(super) fn names_state(literal: &Token<'_>) -> bool {
+    let is_literal = matches!(
+        literal.kind,
+        Kind::DollarString | Kind::EscapeString | Kind::NationalString | Kind::String
+    );
+    let holds = |name: &&str| {
+        let mut parts = literal.text.windows(name.len());
+        parts.any(|part| part.eq_ignore_ascii_case(name.as_bytes()))
+    };
+    is_literal && SESSION_STATE.iter().any(holds)
+}
+
+/// What may be left in a session by something that no text names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Leaves {
+    /// Nothing.
+    Nothing,
+    /// Settings, locks, temporary objects or the like, which can be undone.
+    Traces,
+    /// What nothing undoes.
+    ForGood,
 }
 
 /// Functions whose lock lives as long as the session.

@@ -127,9 +127,9 @@ pub(crate) fn copy_fail(reason: &str) -> Frame {
     Frame::new(b'f', strings([reason]))
 }
 
-/// FunctionCall of function 42 without arguments.
+/// FunctionCall of `lo_open` without arguments.
 pub(crate) fn function_call() -> Frame {
-    Frame::new(b'F', [0, 0, 0, 42, 0, 0, 0, 0, 0, 0])
+    Frame::new(b'F', [0, 0, 3, 184, 0, 0, 0, 0, 0, 0])
 }
 
 /// The four messages that run a named statement, and Sync.

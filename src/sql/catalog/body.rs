@@ -9,7 +9,7 @@ use super::names::{Key, strongest};
 use crate::sql::cursor::name_of;
 use crate::sql::functions;
 use crate::sql::lexer::{Kind, Lexer, Token, validate};
-use crate::sql::scan;
+use crate::sql::scan::{self, Leaves};
 use crate::sql::tables::Tables;
 use crate::sql::verdict::Why;
 
@@ -20,16 +20,8 @@ pub(super) struct Body {
     pub(super) why: Option<Why>,
     /// Tables that it may use without naming them.
     pub(super) tables: Tables,
-    pub(super) rest: Rest,
-}
-
-/// What a function leaves in the session that called it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rest {
-    /// Nothing.
-    Nothing,
-    /// Perhaps settings, locks, temporary objects or the like.
-    Perhaps,
+    /// What it leaves in the session that called it.
+    pub(super) leaves: Leaves,
 }
 
 /// The language of a body.
@@ -48,7 +40,7 @@ impl Body {
             refs: Vec::new(),
             why: Some(Why::UnknownFunction),
             tables: Tables::ALL,
-            rest: Rest::Perhaps,
+            leaves: Leaves::Traces,
         }
     }
 
@@ -58,7 +50,7 @@ impl Body {
             return Self::opaque();
         }
         let mut body =
-            Self { refs: Vec::new(), why: None, tables: Tables::NONE, rest: Rest::Nothing };
+            Self { refs: Vec::new(), why: None, tables: Tables::NONE, leaves: Leaves::Nothing };
         let mut tokens = Lexer::new(text.as_bytes()).map_while(Result::ok).peekable();
         let mut before = None;
         while let Some(token) = tokens.next() {
@@ -75,6 +67,7 @@ impl Body {
                     let symbol = std::str::from_utf8(token.text).unwrap_or_default();
                     body.refs.push(Ref::Symbol(Key::of(symbol)));
                 }
+                _ if scan::names_state(&token) => body.leave(Leaves::ForGood),
                 _ => {}
             }
             before = Some(token);
@@ -101,7 +94,10 @@ impl Body {
             self.refs.push(Ref::Call(key));
             let rest = text.get(token.end()..).unwrap_or_default();
             if name != "current_setting" || !names_own_setting(rest) {
-                self.call(token, &name);
+                self.call(&name);
+            }
+            if name == "set_config" && rest.trim_start_matches(['(', ' ']).starts_with("'seed'") {
+                self.leave(Leaves::ForGood);
             }
         } else if name == "information_schema"
             || (name.starts_with("pg_") && name != "pg_catalog" && !is_type_position(before))
@@ -111,14 +107,14 @@ impl Body {
     }
 
     /// A call of what may be one of PostgreSQL's own functions.
-    fn call(&mut self, token: &Token<'_>, name: &str) {
+    fn call(&mut self, name: &str) {
         if let Some(why) = functions::reason(name).filter(|why| *why != Why::UnknownFunction) {
             self.condemn(why);
         }
         if functions::runs_text(name) {
             self.anything();
-        } else if scan::leaves_traces(token) {
-            self.rest = Rest::Perhaps;
+        } else {
+            self.leave(scan::leaves(name));
         }
         if name.starts_with("lo_") || name == "lowrite" {
             self.tables = Tables::ALL;
@@ -127,7 +123,11 @@ impl Body {
 
     fn anything(&mut self) {
         self.tables = Tables::ALL;
-        self.rest = Rest::Perhaps;
+        self.leave(Leaves::Traces);
+    }
+
+    fn leave(&mut self, leaves: Leaves) {
+        self.leaves = self.leaves.max(leaves);
     }
 
     fn word(&mut self, token: &Token<'_>, before: Option<Token<'_>>, language: Language) {
@@ -136,6 +136,8 @@ impl Body {
         if word == b"execute" {
             self.condemn(Why::UnknownFunction);
             self.anything();
+        } else if word == b"seed" && follows_set(before) {
+            self.leave(Leaves::ForGood);
         } else if is_any(&[b"insert", b"update", b"delete", b"merge", b"truncate"])
             || (word == b"into" && language == Language::Sql)
         {
@@ -154,6 +156,12 @@ fn names_own_setting(rest: &str) -> bool {
     let mut tokens = Lexer::new(rest.as_bytes()).map_while(Result::ok);
     tokens.next().is_some_and(|open| open.is(b"("))
         && tokens.next().is_some_and(|name| name.kind == Kind::String && name.text.contains(&b'.'))
+}
+
+/// Whether what stands before a name makes it a parameter that is set.
+fn follows_set(before: Option<Token<'_>>) -> bool {
+    let words: &[&[u8]] = &[b"set", b"session", b"local"];
+    before.is_some_and(|token| words.iter().any(|word| token.text.eq_ignore_ascii_case(word)))
 }
 
 /// Whether what stands before a name makes it a type.
@@ -238,7 +246,7 @@ mod tests {
             "<<outer>> declare x int := 1; begin return x; end outer",
         ] {
             let body = plpgsql(text);
-            assert_eq!((body.why, body.rest), (None, Rest::Nothing), "{text}");
+            assert_eq!((body.why, body.leaves), (None, Leaves::Nothing), "{text}");
         }
         assert_eq!(Body::read("select a from t; select b", Language::Sql).why, None);
     }
@@ -270,18 +278,26 @@ mod tests {
 
     #[test]
     fn what_is_left_in_the_session_is_told_from_mere_writes() {
-        let rest = |text| (plpgsql(text).rest, plpgsql(text).tables);
+        let left = |text| (plpgsql(text).leaves, plpgsql(text).tables);
         let writes = "begin insert into t select * from u; perform pg_notify('a', 'b'); end";
-        assert_eq!(rest("begin insert into t values (1); end"), (Rest::Nothing, Tables::NONE));
-        assert_eq!(rest("begin perform txid_current(); end"), (Rest::Nothing, Tables::NONE));
-        assert_eq!(rest("begin perform pg_advisory_xact_lock(1); end").0, Rest::Nothing);
-        assert_eq!(rest("begin perform pg_advisory_lock(1); end").0, Rest::Perhaps);
-        assert_eq!(rest("begin return query_to_xml(a); end"), (Rest::Perhaps, Tables::ALL));
-        assert_eq!(rest("begin lock table t; end"), (Rest::Nothing, Tables::NONE));
-        assert_eq!(rest("begin set x = 1; end"), (Rest::Perhaps, Tables::ALL));
-        assert_eq!(rest("begin create temp table x (a int); end"), (Rest::Perhaps, Tables::ALL));
-        assert_eq!(rest("begin execute a; end"), (Rest::Perhaps, Tables::ALL));
-        assert_eq!(rest("begin perform set_config(a, b, false); end").0, Rest::Perhaps);
+        assert_eq!(left("begin insert into t values (1); end"), (Leaves::Nothing, Tables::NONE));
+        assert_eq!(left("begin perform txid_current(); end"), (Leaves::Nothing, Tables::NONE));
+        assert_eq!(left("begin perform pg_advisory_xact_lock(1); end").0, Leaves::Nothing);
+        assert_eq!(left("begin perform pg_advisory_lock(1); end").0, Leaves::Traces);
+        assert_eq!(left("begin return query_to_xml(a); end"), (Leaves::Traces, Tables::ALL));
+        assert_eq!(left("begin lock table t; end"), (Leaves::Nothing, Tables::NONE));
+        assert_eq!(left("begin set x = 1; end"), (Leaves::Traces, Tables::ALL));
+        assert_eq!(left("begin create temp table x (a int); end"), (Leaves::Traces, Tables::ALL));
+        assert_eq!(left("begin execute a; end"), (Leaves::Traces, Tables::ALL));
+        assert_eq!(left("begin perform set_config(a, b, false); end").0, Leaves::Traces);
+        for forever in [
+            "begin perform setseed(0.5); end",
+            "begin set local Seed to 0.5; end",
+            "begin perform set_config('seed', a, false); end",
+            "begin execute 'select ' || x || 'DBLINK_connect(''a'')'; end",
+        ] {
+            assert_eq!(left(forever).0, Leaves::ForGood, "{forever}");
+        }
         assert!(plpgsql(writes).refs.contains(&Ref::Word(Key::of("t"))));
         assert!(plpgsql(writes).refs.contains(&Ref::Call(Key::of("pg_notify"))));
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use thiserror::Error;
 
-use super::body::{Body, Language, Rest};
+use super::body::{Body, Language};
 use super::graph::{Graph, Kind, Node, Ref, Settled, When, is_built_in};
 use super::labels::compiled;
 use super::names::{Key, Known, Names, Traces};
@@ -13,6 +13,7 @@ use super::rules::{Rules, Trees};
 use super::snapshot::{Census, Currval, Snapshot};
 use super::tree::{self, Tree};
 use crate::sql::functions;
+use crate::sql::scan::{self, Leaves};
 use crate::sql::settings::ValueKind;
 use crate::sql::tables::Tables;
 use crate::sql::verdict::Why;
@@ -28,7 +29,7 @@ pub struct Facts {
     graph: Graph,
     overrides: Overrides,
     /// PostgreSQL's own functions that a standby must not run.
-    built_in: HashMap<u32, Why>,
+    built_in: HashMap<u32, Known>,
     everywhere: Node,
     functions: Vec<(Named, Node)>,
     relations: Vec<(Named, Node)>,
@@ -127,7 +128,8 @@ impl Facts {
     fn built_in(&mut self, columns: &mut Columns<'_>) -> Result<(), BadRow> {
         let (oid, name) = (columns.oid()?, columns.text()?);
         if let Some(why) = functions::reason(name) {
-            self.built_in.insert(oid, why);
+            let traces = Traces::of(scan::leaves(name));
+            self.built_in.insert(oid, Known { why: Some(why), traces, ..Known::HARMLESS });
         }
         Ok(())
     }
@@ -142,7 +144,7 @@ impl Facts {
         let body = if self.overrides.is_unsafe(Some(schema), name) {
             Body { why: Some(Why::Configured), ..Body::opaque() }
         } else if self.overrides.is_safe(Some(schema), name) {
-            Body { why: None, rest: Rest::Nothing, ..Body::opaque() }
+            Body { why: None, leaves: Leaves::Nothing, ..Body::opaque() }
         } else {
             match (language, text) {
                 (_, Some(text)) if is_tree => body_of_tree(text),
@@ -154,10 +156,7 @@ impl Facts {
                 (_, _) => Body::opaque(),
             }
         };
-        let traces = match body.rest {
-            Rest::Nothing => Traces::empty(),
-            Rest::Perhaps => Traces::all(),
-        };
+        let traces = Traces::of(body.leaves);
         let known = Known { why: body.why, traces, reads: body.tables, writes: body.tables };
         let node = self.graph.add(Kind::Function, known);
         let types = types.into_iter().filter(|oid| !is_built_in(*oid)).map(Ref::Type);
@@ -389,7 +388,7 @@ fn alone(all: &[(Key, Node)], settled: &Settled, wanted: impl Fn(&Known) -> bool
 
 fn body_of_tree(text: &str) -> Body {
     let tree = tree::read(text);
-    Body { refs: tree.refs, why: tree.why, tables: Tables::NONE, rest: Rest::Nothing }
+    Body { refs: tree.refs, why: tree.why, tables: Tables::NONE, leaves: Leaves::Nothing }
 }
 
 #[cfg(test)]

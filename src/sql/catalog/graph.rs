@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::names::{Key, Known, Traces, strongest};
+use crate::sql::scan::Leaves;
 use crate::sql::verdict::Why;
 
 /// How one object names another.
@@ -87,19 +88,24 @@ impl Graph {
     }
 
     /// What an object of PostgreSQL itself, or one that is not there, means for those that refer to it.
-    fn outside(to: Ref, built_in: &HashMap<u32, Why>) -> Option<Why> {
-        match to {
-            Ref::Function(oid) if is_built_in(oid) => built_in.get(&oid).copied(),
-            Ref::Function(_) => Some(Why::UnknownFunction),
-            Ref::Relation(oid) if is_built_in(oid) => Some(Why::SystemCatalog),
-            Ref::Relation(_) => Some(Why::UnknownRelation),
-            Ref::Operator(_) | Ref::Type(_) | Ref::Call(_) | Ref::Word(_) | Ref::Symbol(_) => None,
-        }
+    fn outside(to: Ref, built_in: &HashMap<u32, Known>) -> Known {
+        let (why, leaves) = match to {
+            Ref::Function(oid) if is_built_in(oid) => {
+                return built_in.get(&oid).copied().unwrap_or(Known::HARMLESS);
+            }
+            Ref::Function(_) => (Some(Why::UnknownFunction), Leaves::Traces),
+            Ref::Relation(oid) if is_built_in(oid) => (Some(Why::SystemCatalog), Leaves::Nothing),
+            Ref::Relation(_) => (Some(Why::UnknownRelation), Leaves::Nothing),
+            Ref::Operator(_) | Ref::Type(_) | Ref::Call(_) | Ref::Word(_) | Ref::Symbol(_) => {
+                (None, Leaves::Nothing)
+            }
+        };
+        Known { why, traces: Traces::of(leaves), ..Known::HARMLESS }
     }
 
     /// Follows all references; afterwards every node knows what holds for it because of others. `built_in` are
     /// PostgreSQL's own functions that a standby must not run.
-    pub(super) fn settle(mut self, built_in: &HashMap<u32, Why>) -> Settled {
+    pub(super) fn settle(mut self, built_in: &HashMap<u32, Known>) -> Settled {
         let users = self.users(built_in);
         let mut settled = Settled(self.nodes);
         let count = u32::try_from(settled.0.len()).unwrap_or(0);
@@ -116,7 +122,7 @@ impl Graph {
     }
 
     /// Who refers to each node. What lies outside of the graph is judged at once.
-    fn users(&mut self, built_in: &HashMap<u32, Why>) -> Vec<Vec<(Node, When)>> {
+    fn users(&mut self, built_in: &HashMap<u32, Known>) -> Vec<Vec<(Node, When)>> {
         for (name, why) in std::mem::take(&mut self.verdicts) {
             for node in self.places.get(&name).into_iter().flatten() {
                 if let Some((_, known)) = self.nodes.get_mut(index(*node)) {
@@ -139,13 +145,11 @@ impl Graph {
                         }
                     }
                 }
-                None if when == When::Used => {
-                    let why = Self::outside(to, built_in);
-                    if let Some((_, known)) = self.nodes.get_mut(index(from)) {
-                        known.why = strongest(known.why, why);
+                None => {
+                    if let Some((kind, known)) = self.nodes.get_mut(index(from)) {
+                        known.learn(*kind, Self::outside(to, built_in), when);
                     }
                 }
-                None => {}
             }
         }
         users
@@ -166,27 +170,27 @@ impl Settled {
     fn learn(&mut self, node: Node, used: Known, when: When) -> bool {
         let Some((kind, known)) = self.0.get_mut(index(node)) else { return false };
         let before = *known;
-        known.writes = known.writes.union(used.writes);
-        match (*kind, when) {
-            (Kind::Function, _) => {
-                known.why = strongest(known.why, used.why);
-                known.reads = known.reads.union(used.reads);
-                if !used.traces.is_empty() {
-                    known.traces = Traces::all();
-                }
-            }
-            (Kind::Relation, When::Used) => {
-                known.why = strongest(known.why, used.why);
-                known.reads = known.reads.union(used.reads);
-                known.traces |= used.traces;
-            }
-            (Kind::Relation, When::Written) => {
-                if !used.traces.is_empty() {
-                    known.traces |= Traces::WRITTEN;
-                }
-            }
-        }
+        known.learn(*kind, used, when);
         *known != before
+    }
+}
+
+impl Known {
+    /// Adds what holds for something that an object of this kind refers to.
+    fn learn(&mut self, kind: Kind, used: Self, when: When) {
+        self.writes = self.writes.union(used.writes);
+        let occasions = match (kind, when) {
+            (Kind::Function, _) => Traces::READ | Traces::WRITTEN,
+            (Kind::Relation, When::Used) => used.traces,
+            (Kind::Relation, When::Written) => Traces::WRITTEN,
+        };
+        if !used.traces.is_empty() {
+            self.traces |= occasions | (used.traces & Traces::FOR_GOOD);
+        }
+        if kind == Kind::Function || when == When::Used {
+            self.why = strongest(self.why, used.why);
+            self.reads = self.reads.union(used.reads);
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Functions of which nothing but their label is known.
 
-use super::body::{Body, Rest};
+use super::body::Body;
+use crate::sql::scan::{self, Leaves};
 use crate::sql::tables::Tables;
 use crate::sql::verdict::Why;
 
@@ -8,11 +9,15 @@ use crate::sql::verdict::Why;
 /// with the exceptions below.
 pub(super) fn compiled(volatility: &str, (extension, name): (&str, &str)) -> Body {
     let is_in = |list: &[(&str, &str)]| list.contains(&(extension, name));
+    if scan::leaves(name) == Leaves::ForGood {
+        let why = Some(Why::VolatileFunction);
+        return Body { why, leaves: Leaves::ForGood, ..Body::opaque() };
+    }
     match volatility {
         _ if is_in(RUNNING_TEXT) => Body { why: Some(Why::VolatileFunction), ..Body::opaque() },
         "v" if !is_in(INDEPENDENT) => Body { why: Some(Why::VolatileFunction), ..Body::opaque() },
-        "s" => Body { why: None, rest: Rest::Nothing, ..Body::opaque() },
-        _ => Body { refs: Vec::new(), why: None, tables: Tables::NONE, rest: Rest::Nothing },
+        "s" => Body { why: None, leaves: Leaves::Nothing, ..Body::opaque() },
+        _ => Body { refs: Vec::new(), why: None, tables: Tables::NONE, leaves: Leaves::Nothing },
     }
 }
 

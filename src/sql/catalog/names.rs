@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::SharedSeed;
 use foldhash::quality::SeedableRandomState;
 
+use crate::sql::scan::Leaves;
 use crate::sql::tables::Tables;
 use crate::sql::verdict::Why;
 
@@ -65,6 +66,30 @@ bitflags::bitflags! {
         const READ = 1;
         /// When it is written.
         const WRITTEN = 1 << 1;
+        /// Nothing undoes it.
+        const FOR_GOOD = 1 << 2;
+    }
+}
+
+impl Traces {
+    /// Those of a function that leaves this.
+    pub(super) fn of(leaves: Leaves) -> Self {
+        match leaves {
+            Leaves::Nothing => Self::empty(),
+            Leaves::Traces => Self::READ | Self::WRITTEN,
+            Leaves::ForGood => Self::all(),
+        }
+    }
+
+    /// What is left if one of `occasions` is there.
+    pub(in crate::sql) fn on(self, occasions: Self) -> Leaves {
+        if !self.intersects(occasions) {
+            Leaves::Nothing
+        } else if self.contains(Self::FOR_GOOD) {
+            Leaves::ForGood
+        } else {
+            Leaves::Traces
+        }
     }
 }
 

@@ -334,9 +334,53 @@ fn only_what_may_leave_something_in_the_session_leaves_traces() {
         "insert into lines values (1)",
         "insert into t values (sets())",
         "select nobody()",
+        "call sets()",
+        "create table x as select sets()",
+        "declare c cursor for select sets()",
+        "select sets() from nowhere",
+        "create index on t (sets())",
     ] {
         assert!(leaves(sql), "{sql}");
     }
+}
+
+#[test]
+fn what_leaves_something_for_good_is_found_wherever_it_is_named() {
+    let one = with_tables(&[
+        "built_in|1599|setseed".into(),
+        function(16501, "sows", "perform setseed(0.5)"),
+        function(16502, "calls", "perform sows()"),
+        function(16503, "builds", "execute 'select setseed(' || a || ')'"),
+        "function|16504|public|dblink_connect|v|c|dblink|f||f|".into(),
+        "function|16505|public|connects|v|sql||f||t|{FUNCEXPR :funcid 16504 :args <>}".into(),
+        "function|16506|public|strange|v|plpython3u||f||f|".into(),
+        "relation|20020|public|orders|r|p".into(),
+        "link|trigger|20020|16502".into(),
+        "relation|20021|public|shown|v|p".into(),
+        "tree|read|20021|{FUNCEXPR :funcid 1599 :args <>}".into(),
+        "relation|20022|public|filled|r|p".into(),
+        "tree|write|20022|{FUNCEXPR :funcid 1599 :args <>}".into(),
+    ]);
+    let effects = |sql: &str| verdict_of(sql, &one).effects;
+    for sql in [
+        "select sows()",
+        "select calls()",
+        "call calls()",
+        "select builds()",
+        "select connects()",
+        "insert into orders values (1)",
+        "select * from shown",
+        "insert into filled values (default)",
+        "do $$ begin perform setseed(0.5); end $$",
+    ] {
+        assert!(effects(sql).contains(Effects::KEEPS), "{sql}");
+    }
+    for sql in
+        ["select strange()", "select * from orders", "select * from filled", "do 'begin end'"]
+    {
+        assert!(!effects(sql).contains(Effects::KEEPS), "{sql}");
+    }
+    assert!(effects("select strange()").contains(Effects::TRACES));
 }
 
 #[test]
