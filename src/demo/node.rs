@@ -10,9 +10,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tokio_postgres::{Client, NoTls};
 
-use super::{Error, access::Access, await_true, programs::Programs, signal};
+use super::{Error, LOOK_EVERY, access::Access, await_true, programs::Programs, signal};
 
 /// How long a server may take to start, stop or be promoted on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -139,13 +140,19 @@ impl Node {
     /// [`Error::Start`] with the end of the log when the server exits, [`Error::Deadline`] when it hangs.
     pub async fn start(&self) -> Result<(), Error> {
         let fixed = *self.port.lock();
-        let mut attempts = PORT_ATTEMPTS;
+        let (mut attempts, began) = (PORT_ATTEMPTS, Instant::now());
         loop {
             let port = fixed.map_or_else(free_port, Ok)?;
             *self.port.lock() = Some(port);
             match self.start_on(port).await {
                 Err(Error::Start { log, .. }) if attempts > 0 && log.contains("could not bind") => {
                     attempts -= 1;
+                }
+                // A server that was killed has gone when the last of its processes has.
+                Err(Error::Start { log, .. })
+                    if began.elapsed() < PATIENCE && log.contains("pre-existing shared memory") =>
+                {
+                    tokio::time::sleep(LOOK_EVERY).await;
                 }
                 result => return result,
             }
@@ -201,8 +208,9 @@ impl Node {
     /// When the signal cannot be sent.
     pub async fn kill(&self) -> Result<(), Error> {
         let Some(pid) = self.pid() else { return Ok(()) };
-        let family = signal::family(pid)?;
-        signal::send("KILL", &family)?;
+        // Stopped, it starts no process that the list would miss.
+        signal::send("STOP", &[pid])?;
+        signal::send("KILL", &signal::family(pid)?)?;
         self.await_exit().await
     }
 
