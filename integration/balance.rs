@@ -18,6 +18,7 @@ async fn replicas_are_chosen_by_zone_weight_and_return(major: u16) {
     weight_decides(&cluster).await;
     a_clients_own_errors_ban_nobody(&cluster).await;
     who_returns_gets_its_share_back_slowly(&cluster).await;
+    who_has_to_wait_waits_in_the_shorter_line(&cluster).await;
 }
 
 /// A pooler whose two replicas have these properties, in TOML, and these keys besides.
@@ -76,7 +77,7 @@ async fn reads_stay_in_their_zone_until_it_is_short(cluster: &Cluster) {
     for _ in 0..20 {
         assert_eq!(place(&mut guest).await, 1);
     }
-    let busy = occupy(cluster, &pooler).await;
+    let busy = occupy(cluster, &pooler, 2).await;
     for _ in 0..20 {
         assert_eq!(place(&mut guest).await, 2);
     }
@@ -85,20 +86,25 @@ async fn reads_stay_in_their_zone_until_it_is_short(cluster: &Cluster) {
     pooler.check();
 }
 
-/// Two reads that take for ever, each with what cancels it.
+/// Reads that take for ever, each with what cancels it.
 type Busy = Vec<(JoinHandle<Result<(), Error>>, CancelToken)>;
 
-/// Has all servers of the pool be busy at which reads arrive.
-async fn occupy(cluster: &Cluster, pooler: &Pooler) -> Busy {
-    const LONG: &str = "SELECT pg_sleep(600)";
+const LONG: &str = "SELECT pg_sleep(600)";
+
+/// Has so many servers be busy: those of the first pool at which reads arrive, then those of the next.
+async fn occupy(cluster: &Cluster, pooler: &Pooler, servers: i64) -> Busy {
     let mut busy = Vec::new();
-    for count in 1..=2 {
-        let client = client(&pooler.url()).await;
-        let cancel = client.cancel_token();
-        busy.push((tokio::spawn(async move { client.batch_execute(LONG).await }), cancel));
+    for count in 1..=servers {
+        busy.push(sleeper(pooler).await);
         await_running(cluster, LONG, count).await;
     }
     busy
+}
+
+async fn sleeper(pooler: &Pooler) -> (JoinHandle<Result<(), Error>>, CancelToken) {
+    let client = client(&pooler.url()).await;
+    let cancel = client.cancel_token();
+    (tokio::spawn(async move { client.batch_execute(LONG).await }), cancel)
 }
 
 async fn release(busy: Busy) {
@@ -163,8 +169,36 @@ async fn who_returns_gets_its_share_back_slowly(cluster: &Cluster) {
         count += u32::from(place(&mut guest).await == 1);
     }
     assert!(count <= 10, "{count} of 100");
-    let busy = occupy(cluster, &pooler).await;
+    let busy = occupy(cluster, &pooler, 2).await;
     eventually("a read on it", async || (place(&mut guest).await == 1).then_some(())).await;
     release(busy).await;
+    pooler.check();
+}
+
+async fn who_has_to_wait_waits_in_the_shorter_line(cluster: &Cluster) {
+    let pooler = pooler(cluster, ["weight = 1", "weight = 1"], &[]).await;
+    let operator = pooler.operator().await;
+    let mut busy = occupy(cluster, &pooler, 4).await;
+    for _ in 0..8 {
+        busy.push(sleeper(&pooler).await);
+    }
+    let lines = eventually("eight to wait", async || {
+        let mut lines = Vec::new();
+        for pool in rows(&operator, "SHOW POOLS").await {
+            if pool.get("role") == Some("replica") {
+                lines.push(pool.get("cl_waiting").unwrap().parse::<u32>().unwrap());
+            }
+        }
+        (lines.iter().sum::<u32>() == 8).then_some(lines)
+    })
+    .await;
+    // The two need not be equally fast.
+    assert!(lines.iter().all(|&waiting| waiting >= 2), "{lines:?}");
+    release(busy).await;
+    eventually("nobody to use them", async || {
+        let nodes = rows(&operator, "SHOW NODES").await;
+        nodes.iter().all(|node| node.get("in_flight") == Some("0")).then_some(())
+    })
+    .await;
     pooler.check();
 }

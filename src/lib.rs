@@ -349,7 +349,8 @@
 //!   wait, and an error where there is no primary. It becomes the instant of the first poll that had come as far.
 //! * **A hint that is not understood sends its read to the primary:** it may have asked for more than a replica has.
 //! * **Of two replicas picked at random the one with less to do,** and not the one with least of all: poolers and workers
-//!   that all see the same one least busy bury it. Latency is an average of answers without errors, drawn back by the
+//!   that all see the same one least busy bury it. Who waits for a server counts like who has one: where all servers are
+//!   busy latency alone would send everybody into one line. Latency is an average of answers without errors, drawn back by the
 //!   monitor's polls, so that a node which was slow once is tried again.
 //! * **Statements are counted in 256 places per worker, database and user** ([`telemetry::Frequent`]): a batch costs one cache
 //!   line. What comes often stays there however much else comes once, so no list of all statements is needed.

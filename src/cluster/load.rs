@@ -1,4 +1,4 @@
-//! How many sessions have a server of each node.
+//! How many sessions have a server of each node, or wait for one.
 
 use super::{Cluster, NodeId};
 
@@ -15,6 +15,20 @@ impl Cluster {
     pub fn begin(&self, node: NodeId, worker: usize) {
         if let Some(node) = self.node(node) {
             node.begin(worker);
+        }
+    }
+
+    /// A session starts to wait for a server of `node`. Only that worker's thread may count for it.
+    pub fn begin_waiting(&self, node: NodeId, worker: usize) {
+        if let Some(node) = self.node(node) {
+            node.begin_waiting(worker);
+        }
+    }
+
+    /// A session waits no longer for a server of `node`.
+    pub fn end_waiting(&self, node: NodeId, worker: usize) {
+        if let Some(node) = self.node(node) {
+            node.end_waiting(worker);
         }
     }
 

@@ -86,6 +86,15 @@ impl From<State> for Usable {
 /// A statement that takes longer says no more about its node than one that takes as long as this: ten seconds.
 const LONGEST_MICROS: u32 = 10_000_000;
 
+/// One worker's sessions on a node.
+#[derive(Debug, Default)]
+struct Sessions {
+    /// Those that have a server of it.
+    in_flight: Gauge,
+    /// Those that wait for one.
+    waiting: Gauge,
+}
+
 /// One PostgreSQL of a cluster.
 #[derive(Debug)]
 pub struct Node {
@@ -95,8 +104,8 @@ pub struct Node {
     weight: u32,
     fresh_as_of: AtomicU64,
     usable: AtomicU8,
-    /// Sessions that have a server of the node, by worker.
-    in_flight: Box<[Gauge]>,
+    /// By worker.
+    sessions: Box<[Sessions]>,
     epoch: AtomicU32,
     /// Its zone, empty if it has none.
     zone: Box<str>,
@@ -121,7 +130,7 @@ impl Node {
             weight,
             fresh_as_of: AtomicU64::new(0),
             usable: AtomicU8::new(Usable::Unknown as u8),
-            in_flight: Box::new([Gauge::default()]),
+            sessions: Box::new([Sessions::default()]),
             epoch: AtomicU32::new(0),
             zone: Box::default(),
             near: AtomicBool::new(true),
@@ -135,8 +144,8 @@ impl Node {
     /// The same node, used by so many workers.
     #[must_use]
     pub(super) fn with_workers(self, count: usize) -> Self {
-        let in_flight = (0..count.max(1)).map(|_| Gauge::default()).collect();
-        Self { in_flight, ..self }
+        let sessions = (0..count.max(1)).map(|_| Sessions::default()).collect();
+        Self { sessions, ..self }
     }
 
     /// The same node in a zone.
@@ -187,7 +196,16 @@ impl Node {
 
     /// How many sessions use one of its servers now.
     pub fn in_flight(&self) -> u32 {
-        let sum = self.in_flight.iter().fold(0, |sum: u64, lane| sum.wrapping_add(lane.get()));
+        self.count(|lane| lane.in_flight.get())
+    }
+
+    /// How many sessions use one of its servers now, or wait for one.
+    pub fn demand(&self) -> u32 {
+        self.count(|lane| lane.in_flight.get().wrapping_add(lane.waiting.get()))
+    }
+
+    fn count(&self, of: impl Fn(&Sessions) -> u64) -> u32 {
+        let sum = self.sessions.iter().fold(0, |sum: u64, lane| sum.wrapping_add(of(lane)));
         u32::try_from(sum).unwrap_or(0)
     }
 
@@ -257,14 +275,26 @@ impl Node {
     }
 
     pub(super) fn begin(&self, worker: usize) {
-        if let Some(lane) = self.in_flight.get(worker) {
-            lane.up();
+        if let Some(lane) = self.sessions.get(worker) {
+            lane.in_flight.up();
         }
     }
 
     pub(super) fn end(&self, worker: usize) {
-        if let Some(lane) = self.in_flight.get(worker) {
-            lane.down();
+        if let Some(lane) = self.sessions.get(worker) {
+            lane.in_flight.down();
+        }
+    }
+
+    pub(super) fn begin_waiting(&self, worker: usize) {
+        if let Some(lane) = self.sessions.get(worker) {
+            lane.waiting.up();
+        }
+    }
+
+    pub(super) fn end_waiting(&self, worker: usize) {
+        if let Some(lane) = self.sessions.get(worker) {
+            lane.waiting.down();
         }
     }
 }

@@ -64,7 +64,13 @@ fn the_end_of_a_use_follows_its_beginning() {
     cluster.end(NodeId(2), 0);
     let busy: Vec<_> = cluster.nodes().iter().map(Node::in_flight).collect();
     assert_eq!(busy, [0, 0, 1]);
+    cluster.begin_waiting(NodeId(2), 0);
+    cluster.begin_waiting(NodeId(2), 0);
+    cluster.end_waiting(NodeId(2), 0);
+    let wanted: Vec<_> = cluster.nodes().iter().map(Node::demand).collect();
+    assert_eq!(wanted, [0, 0, 2]);
     cluster.begin(NodeId(9), 0);
+    cluster.end_waiting(NodeId(9), 0);
 }
 
 #[test]

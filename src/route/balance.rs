@@ -78,17 +78,17 @@ const WHOLE: u64 = 16;
 /// What a node has to do, in proportion to what it is meant to.
 #[derive(Clone, Copy, Debug)]
 struct Load {
-    /// Servers in use, counting the one that is about to be, times how long each takes.
+    /// Who uses its servers or waits for them, counting the one that is about to come, times how long each takes.
     work: u64,
     share: u64,
 }
 
 impl Load {
     fn of(node: &Node, scales: Scales) -> Self {
-        let servers = u64::from(node.in_flight()) + 1;
+        let sessions = u64::from(node.demand()) + 1;
         let latency = u64::from(node.latency()) + NOISE;
         let share = u64::from(node.weight()) * returned_share(node.returned(), scales);
-        Self { work: servers.saturating_mul(latency), share }
+        Self { work: sessions.saturating_mul(latency), share }
     }
 
     /// Compares `work / share` without dividing.

@@ -35,7 +35,7 @@ pub struct Facts {
     pub no_replica: NoReplica,
     /// Whether the read may wait for a replica to catch up.
     pub patience: Patience,
-    /// With so many servers in use a replica of the same zone is no better than those of others.
+    /// With so many sessions that use or want its servers a replica of the same zone is no better than those of others.
     pub full_at: u32,
     /// For how long a replica that has returned gets less than its share.
     pub slow_start: Duration,
@@ -128,7 +128,7 @@ fn read(facts: &Facts, view: View<'_>, reason: Reason, dice: &mut Dice) -> Route
     let need = Need::new(facts, view);
     let eligible = view.replicas().filter(|node| need.judge(node) == Standing::Eligible);
     let scales = Scales { now: facts.now, slow_start: facts.slow_start };
-    let has_room = |node: &&Node| node.in_flight() < facts.full_at;
+    let has_room = |node: &&Node| node.demand() < facts.full_at;
     let roomy = eligible.clone().filter(has_room);
     let near = lighter_of_two(roomy.clone().filter(|node| node.is_near()), scales, dice);
     let found = near

@@ -15,6 +15,7 @@ use crate::session::fitting::{bring_up_to_date, revived};
 use crate::session::link::{Gate, Link, Passing};
 use crate::session::pins::Pins;
 use crate::session::portals::Portals;
+use crate::session::queued::Queued;
 use crate::session::respond::Trouble;
 use crate::session::sequences::forget_others;
 use crate::session::succession::Side;
@@ -138,7 +139,9 @@ impl Session {
                 Checkout::Wait(ticket) => {
                     let limit = self.policy.query_wait_timeout;
                     let deadline = limit.map_or(Mono::MAX, |limit| now.plus(limit));
-                    self.phase = Phase::Waiting(ticket, node, side, reason);
+                    let counted = (Rc::clone(&client), self.worker.lane());
+                    let queued = Queued::new(ticket, (node, side), reason, counted);
+                    self.phase = Phase::Waiting(queued);
                     self.client.set_activity(Activity::Waiting, now, deadline);
                     return Ok(());
                 }
@@ -153,11 +156,10 @@ impl Session {
         cx: &mut Context<'_>,
         now: Mono,
     ) -> Result<Moved, Trouble> {
-        let Phase::Waiting(ticket, node, side, reason) = &mut self.phase else {
-            return Ok(Moved::No);
-        };
-        let (node, reason, since) = ((*node, *side), *reason, ticket.since());
-        match std::pin::Pin::new(ticket).poll(cx) {
+        let Phase::Waiting(queued) = &mut self.phase else { return Ok(Moved::No) };
+        let (node, reason, since) =
+            ((queued.node, queued.side), queued.reason, queued.ticket.since());
+        match std::pin::Pin::new(&mut queued.ticket).poll(cx) {
             Poll::Pending => Ok(Moved::No),
             Poll::Ready(Err(WaitError::Closed))
                 if !matches!(self.client.backend.standing(), Standing::Current) =>

@@ -52,6 +52,7 @@ mod parameters;
 mod pins;
 mod portals;
 mod preparing;
+mod queued;
 mod refusal;
 mod relay;
 mod repair;
@@ -80,10 +81,10 @@ use crate::clock::Mono;
 use crate::cluster::{NodeId, WaitKey};
 use crate::net::Stream;
 use crate::net::buffer::Backlog;
-use crate::pool::{Lease, Ticket};
+use crate::pool::Lease;
 use crate::protocol::TransactionStatus;
 use crate::protocol::backend::{backend_key_data, ready_for_query};
-use crate::route::{Patience, Reason, Seen};
+use crate::route::{Patience, Seen};
 use crate::server::settings::Settings;
 use crate::sql::Tables;
 use backend::Policy;
@@ -98,6 +99,7 @@ use names::Names;
 use parameters::Parameters;
 use pins::Pins;
 use portals::Portals;
+use queued::Queued;
 use sequences::Use;
 use succession::Side;
 use survey::Surveyed;
@@ -190,7 +192,7 @@ enum Phase {
     /// It has none and wants none.
     Detached,
     /// It waits for one of this node.
-    Waiting(Ticket<Box<Link>>, NodeId, Side, Reason),
+    Waiting(Queued),
     /// It waits until there is a primary.
     WaitingPrimary,
     /// It waits until a replica is fresh enough.

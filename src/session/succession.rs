@@ -85,7 +85,7 @@ impl Session {
             Phase::Attached(attached) if attached.side.is_over(term) => {
                 return Err(self.dismiss(&Trouble::PrimaryReplaced, cx));
             }
-            Phase::Waiting(_, _, side, _) if side.is_over(term) => self.look_again(),
+            Phase::Waiting(queued) if queued.side.is_over(term) => self.look_again(),
             Phase::WaitingPrimary => self.look_again(),
             _ => {}
         }

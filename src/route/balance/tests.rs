@@ -48,6 +48,20 @@ fn servers_in_use_settle_in_proportion_to_the_weights() {
 }
 
 #[test]
+fn who_waits_counts_as_much_as_who_is_served() {
+    let cluster = testing::cluster(&[1, 1], Routing::default());
+    busy(&cluster, &[2, 2]);
+    cluster.node(NodeId(2)).unwrap().observe(Duration::from_micros(100));
+    let mut dice = Dice::new(1);
+    for _ in 0..20 {
+        let id = choose(&cluster, &mut dice);
+        cluster.begin_waiting(id, 0);
+    }
+    let demand: Vec<_> = cluster.nodes().iter().map(Node::demand).collect();
+    assert_eq!(demand, [0, 12, 12]);
+}
+
+#[test]
 fn a_node_that_takes_longer_gets_less_until_it_has_recovered() {
     let cluster = testing::cluster(&[1, 1], Routing::default());
     let slow = cluster.node(NodeId(1)).unwrap();
