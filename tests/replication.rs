@@ -25,7 +25,8 @@ scripted!(
     no_timeout_cuts_a_stream,
     an_idle_one_is_sent_away,
     a_drain_lets_it_finish,
-    the_end_of_the_grace_period_is_57p01
+    the_end_of_the_grace_period_is_57p01,
+    a_reload_that_removes_the_user_ends_it
 );
 
 const LOGICAL: [(&str, &str); 3] = [APP[0], APP[1], ("replication", "database")];
@@ -378,4 +379,46 @@ async fn the_end_of_the_grace_period_is_57p01(delivery: Delivery) {
     client.expect([fatal("57P01")]).await;
     client.expect_closed().await;
     server.expect_closed().await;
+}
+
+async fn a_reload_that_removes_the_user_ends_it(delivery: Delivery) {
+    let mut stage = Stage::new(delivery).await;
+    let (mut client, mut server) = pair(&mut stage, &LOGICAL).await;
+    stream(&mut client, &mut server).await;
+    let renamed = stage.reload(|config| {
+        let user = config.users.remove("app").unwrap();
+        config.users.insert("new".to_owned(), user);
+    });
+    renamed.unwrap();
+    // With what comes next.
+    server.reply_last([copy_data("w: a change")]).await;
+    client.expect([fatal("57P01")]).await;
+    client.expect_closed().await;
+}
+
+#[tokio::test]
+async fn both_directions_may_be_blocked_at_once() {
+    let mut stage = Stage::new(Delivery::whole()).await;
+    let (mut client, mut server) = pair(&mut stage, &LOGICAL).await;
+    client.wire.narrow();
+    server.wire.narrow();
+    stream(&mut client, &mut server).await;
+    let (status, change) = (copy_data(&"r".repeat(500)), copy_data(&"w".repeat(900)));
+    // The server reads on only when the client has taken its changes.
+    let serving = async {
+        for _ in 0..1000 {
+            server.expect([status.clone()]).await;
+            server.wire.stream_out(&change.bytes()).await;
+        }
+        server.reply([copy_done()]).await;
+    };
+    let (mut reader, mut writer) = client.wire.halves();
+    let sending = writer.send_all(status.bytes().repeat(1000));
+    let reading = async {
+        for _ in 0..1000 {
+            reader.expect(&change).await;
+        }
+        reader.expect(&copy_done()).await;
+    };
+    futures_util::future::join3(serving, sending, reading).await;
 }
