@@ -15,7 +15,7 @@ on_each_version!(
     the_grace_period_ends_what_does_not_end_by_itself,
     sigint_ends_everything_at_once,
     sigint_cuts_the_grace_period_short,
-    sighup_reads_the_file_again,
+    sighup_and_reload_read_the_file_again,
 );
 
 /// A client, and what becomes of its connection.
@@ -109,7 +109,7 @@ async fn sigint_cuts_the_grace_period_short(major: u16) {
 }
 
 /// What holds is taken over, and a file that is wrong changes nothing. Clients notice neither.
-async fn sighup_reads_the_file_again(major: u16) {
+async fn sighup_and_reload_read_the_file_again(major: u16) {
     let keys = [("admin.admin_users", "[\"app\"]"), ("pool.query_wait_timeout", "\"11s\"")];
     let pooler = Pooler::start(shared_cluster(major).await, &keys).await;
     let busy = client(&pooler.url()).await;
@@ -122,6 +122,13 @@ async fn sighup_reads_the_file_again(major: u16) {
     eventually("the refusal", async || pooler.log().contains("pool.no_such_key").then_some(()))
         .await;
     assert_eq!(waits_for(&pooler).await, "12s");
+    let operator = pooler.operator().await;
+    let error = operator.batch_execute("RELOAD").await.unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::CONFIG_FILE_ERROR), "{error:?}");
+    assert!(error.as_db_error().unwrap().message().contains("pool.no_such_key"), "{error:?}");
+    pooler.configure("\npool.no_such_key = 1", "");
+    operator.batch_execute("RELOAD").await.unwrap();
+    assert_eq!(waits_for(&pooler).await, "13s");
     busy.batch_execute("SELECT * FROM kept; COMMIT").await.unwrap();
     pooler.check();
 }

@@ -23,6 +23,8 @@ pub(super) struct Command {
 pub(super) enum Argument {
     /// Anything; it is ignored.
     Anything,
+    /// Nothing.
+    Nothing,
     /// The name of a database, or nothing for all of them.
     Database,
     /// This word, whose it would be, and a statement: see [`Question`].
@@ -61,6 +63,8 @@ pub(super) enum Does {
     Nothing,
     /// Changes something.
     Order(Order),
+    /// Reads the configuration again.
+    Reload,
     /// Shows what would become of a statement.
     Route(&'static Show),
     /// Shows something that the overview tells.
@@ -127,6 +131,13 @@ pub(super) const COMMANDS: &[Command] = &[
     show("VERSION", &show::VERSION, "the version that runs"),
     order("PAUSE", Order::Pause, "let transactions finish, then close all server connections"),
     order("RECONNECT", Order::Reconnect, "replace server connections when they are free"),
+    Command {
+        verb: "RELOAD",
+        argument: Argument::Nothing,
+        needs: Role::Admin,
+        does: Does::Reload,
+        about: "read the configuration again, as SIGHUP does",
+    },
     order("RESUME", Order::Resume, "end a PAUSE"),
     ignored("ABORT"),
     ignored("BEGIN"),
@@ -192,7 +203,7 @@ pub(super) fn find(words: &[Word], text: &str) -> Result<Call, Complaint> {
     }
     for command in with_verb {
         let (database, question) = match (command.argument, rest) {
-            (Argument::Anything, _) | (Argument::Database, []) => (None, None),
+            (Argument::Anything, _) | (Argument::Database | Argument::Nothing, []) => (None, None),
             (Argument::Database, [name]) if name.quotes != Quotes::Single => {
                 (Some(name.name()), None)
             }
@@ -200,7 +211,10 @@ pub(super) fn find(words: &[Word], text: &str) -> Result<Call, Complaint> {
                 (None, Some(question(rest, (text, given.end))?))
             }
             (Argument::Word(word), [given]) if given.is(word) => (None, None),
-            (Argument::Database | Argument::Statement(_) | Argument::Word(_), _) => continue,
+            (
+                Argument::Database | Argument::Nothing | Argument::Statement(_) | Argument::Word(_),
+                _,
+            ) => continue,
         };
         return Ok(Call { command, database, question });
     }
@@ -299,7 +313,7 @@ mod tests {
     #[test]
     fn whoever_may_only_look_may_change_nothing() {
         for command in COMMANDS {
-            let changes = matches!(command.does, Does::Order(_));
+            let changes = matches!(command.does, Does::Order(_) | Does::Reload);
             assert_eq!(command.needs, if changes { Role::Admin } else { Role::Stats });
         }
         let admin =

@@ -270,6 +270,7 @@ impl<'a, P: Pooler> Dialogue<'a, P> {
         match command.does {
             Does::Nothing | Does::Show(_) => {}
             Does::Order(order) => self.order(order, call.database.as_deref()).await?,
+            Does::Reload => self.reload().await?,
             Does::Help(_) => notice = Some(usage()),
             Does::Sockets(side, _) => sockets = self.pooler.sockets(side).await,
             Does::Route(_) => {
@@ -293,6 +294,16 @@ impl<'a, P: Pooler> Dialogue<'a, P> {
             .await
             .map_err(|_| no_database(database.unwrap_or("*")))
     }
+
+    async fn reload(&self) -> Result<(), Complaint> {
+        tracing::info!(user = self.user, "RELOAD by an operator");
+        self.pooler.reload().await.map_err(|problems| unusable(&problems))
+    }
+}
+
+fn unusable(problems: &[String]) -> Complaint {
+    let message = format!("the configuration stays as it was: {}", problems.join("; "));
+    Complaint::new(SqlState::CONFIG_FILE_ERROR, message)
 }
 
 fn no_database(name: &str) -> Complaint {
@@ -321,7 +332,7 @@ fn shown(does: Does) -> Option<&'static Show> {
         Does::Help(show) | Does::Route(show) | Does::Show(show) | Does::Sockets(_, show) => {
             Some(show)
         }
-        Does::Nothing | Does::Order(_) => None,
+        Does::Nothing | Does::Order(_) | Does::Reload => None,
     }
 }
 

@@ -63,6 +63,17 @@ pub trait Pooler {
         order: Order,
         database: Option<&str>,
     ) -> impl Future<Output = Result<(), NoSuchDatabase>>;
+
+    /// Reads the configuration again; returns when it holds.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, a line each. Nothing has changed then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops waiting; the configuration is read all the same.
+    fn reload(&self) -> impl Future<Output = Result<(), Vec<String>>>;
 }
 
 /// Whose connections.

@@ -126,4 +126,8 @@ impl Pooler for Sample {
         self.orders.borrow_mut().push((order, database.map(str::to_owned)));
         Ok(())
     }
+
+    async fn reload(&self) -> Result<(), Vec<String>> {
+        Err(vec!["pglagoon.toml: 1 problem".into(), "line 3: there is no such key".into()])
+    }
 }

@@ -99,6 +99,8 @@ codes! {
     CANNOT_CONNECT_NOW = b"57P03",
     /// An idle session was ended.
     IDLE_SESSION_TIMEOUT = b"57P05",
+    /// The configuration cannot be used.
+    CONFIG_FILE_ERROR = b"F0000",
     /// A bug of ours.
     INTERNAL_ERROR = b"XX000",
 }

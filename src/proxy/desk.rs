@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::admin::{NoSuchDatabase, Order, Period, Periods, Pooler, Question, Side};
 use crate::clock::{Clock, Mono};
@@ -30,13 +31,23 @@ pub(super) struct Desk {
     inboxes: Arc<Inboxes>,
     periods: Mutex<Periods>,
     draining: AtomicBool,
+    reloads: mpsc::Sender<Reload>,
     clock: Clock,
 }
 
+/// Somebody wants the configuration to be read again, and waits to hear what is wrong with it.
+pub(super) type Reload = oneshot::Sender<Result<(), Vec<String>>>;
+
 impl Desk {
-    pub(super) fn new(directory: Arc<Directory>, inboxes: Arc<Inboxes>, clock: Clock) -> Self {
+    /// Who holds the other end of `reloads` reads the configuration.
+    pub(super) fn new(
+        directory: Arc<Directory>,
+        inboxes: Arc<Inboxes>,
+        reloads: mpsc::Sender<Reload>,
+        clock: Clock,
+    ) -> Self {
         let periods = Mutex::new(Periods::new(clock.now()));
-        Self { directory, inboxes, periods, draining: AtomicBool::new(false), clock }
+        Self { directory, inboxes, periods, draining: AtomicBool::new(false), reloads, clock }
     }
 
     pub(super) fn directory(&self) -> &Arc<Directory> {
@@ -142,6 +153,12 @@ impl Pooler for Desk {
             }
         }
         Ok(())
+    }
+
+    async fn reload(&self) -> Result<(), Vec<String>> {
+        let (answer, outcome) = oneshot::channel();
+        let _ = self.reloads.send(answer).await;
+        outcome.await.unwrap_or_else(|_| Err(vec!["pgLagoon stops".to_owned()]))
     }
 }
 

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
@@ -38,7 +38,7 @@ use crate::session::directory::Directory;
 use crate::session::worker::Urgency;
 use crate::telemetry::WorkerStats;
 use acceptor::{Acceptor, Listener};
-use desk::Desk;
+use desk::{Desk, Reload};
 use inbox::{Inboxes, Outlet};
 use reload::{Monitors, Plan};
 pub use run::{RunError, run};
@@ -79,6 +79,8 @@ pub struct Proxy {
     /// Monitors, janitor, HTTP: aborted when it has stopped.
     tasks: JoinSet<()>,
     monitors: Monitors,
+    /// Operators who want the configuration to be read again.
+    reloads: mpsc::Receiver<Reload>,
     clock: Clock,
 }
 
@@ -106,7 +108,8 @@ impl Proxy {
         )
         .map_err(StartError::Secret)?;
         let mut monitors = Monitors::default();
-        let desk = Arc::new(Desk::new(Arc::new(directory), inboxes, clock));
+        let (wish, reloads) = mpsc::channel(1);
+        let desk = Arc::new(Desk::new(Arc::new(directory), inboxes, wish, clock));
         plan.watch(&desk, &mut monitors, &mut tasks);
         let http_address = config.http.address.map(|at| open_http(at, &desk, &mut tasks));
         let http_address = http_address.transpose()?;
@@ -119,7 +122,7 @@ impl Proxy {
         let (addresses, open) = listen(&config, &workers)?;
         tasks.spawn(look_after_pools(Arc::clone(desk.directory())));
         tasks.spawn(Arc::clone(&desk).keep_periods());
-        Ok(Self { desk, addresses, http_address, workers, open, tasks, monitors, clock })
+        Ok(Self { desk, addresses, http_address, workers, open, tasks, monitors, reloads, clock })
     }
 
     /// The TCP addresses that clients connect to; ports chosen by the system are real ones here.

@@ -20,7 +20,7 @@ pub enum RunError {
 }
 
 /// Serves until SIGTERM (transactions may finish) or SIGINT (at once). Blocks: the calling thread becomes the
-/// control thread. At SIGHUP the configuration is `load`ed again; one that cannot be used changes nothing, and its
+/// control thread. At SIGHUP, and when an operator says RELOAD, the configuration is `load`ed again; one that cannot be used changes nothing, and its
 /// problems are logged.
 ///
 /// # Errors
@@ -45,15 +45,16 @@ async fn serve<E: Error>(
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Runtime)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(RunError::Runtime)?;
     let mut proxy = Proxy::start(config)?;
-    for address in proxy.addresses() {
-        tracing::info!(%address, "listening");
-    }
-    if let Some(address) = proxy.http_address() {
-        tracing::info!(%address, "serving metrics and health");
-    }
+    announce(&proxy);
     loop {
         tokio::select! {
-            _ = hangup.recv() => reload(&mut proxy, load()),
+            _ = hangup.recv() => {
+                tracing::info!("SIGHUP: reading the configuration again");
+                let _ = reload(&mut proxy, load());
+            }
+            Some(operator) = proxy.reloads.recv() => {
+                let _ = operator.send(reload(&mut proxy, load()));
+            }
             _ = terminate.recv() => {
                 tracing::info!("SIGTERM: letting transactions finish");
                 tokio::select! {
@@ -73,26 +74,41 @@ async fn serve<E: Error>(
     Ok(())
 }
 
-fn reload<E: Error>(proxy: &mut Proxy, loaded: Result<Config, E>) {
-    let config = match loaded {
-        Ok(config) => config,
-        Err(error) => {
-            tracing::error!("SIGHUP: the configuration stays as it was");
-            // One line each, and what a problem comes from behind it.
-            let causes = std::iter::successors(error.source(), |&cause| cause.source());
-            let texts = std::iter::once(error.to_string()).chain(causes.map(ToString::to_string));
-            for line in texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()) {
-                tracing::error!("{}", line.trim());
-            }
-            return;
-        }
-    };
-    match proxy.reload(config) {
-        Ok(()) => tracing::info!("SIGHUP: the configuration has been reloaded"),
-        Err(error) => tracing::error!(
-            %error,
-            cause = error.source().map(tracing::field::display),
-            "SIGHUP: the configuration stays as it was"
-        ),
+fn announce(proxy: &Proxy) {
+    for address in proxy.addresses() {
+        tracing::info!(%address, "listening");
     }
+    if let Some(address) = proxy.http_address() {
+        tracing::info!(%address, "serving metrics and health");
+    }
+}
+
+/// Goes over to the configuration that was `loaded`, and logs what has become of that.
+///
+/// # Errors
+///
+/// What is wrong with it, a line each. Nothing has changed then.
+fn reload<E: Error>(proxy: &mut Proxy, loaded: Result<Config, E>) -> Result<(), Vec<String>> {
+    let outcome = match loaded {
+        Ok(config) => proxy.reload(config).map_err(|error| lines(&error)),
+        Err(error) => Err(lines(&error)),
+    };
+    match &outcome {
+        Ok(()) => tracing::info!("the configuration has been reloaded"),
+        Err(problems) => {
+            tracing::error!("the configuration stays as it was");
+            for problem in problems {
+                tracing::error!("{problem}");
+            }
+        }
+    }
+    outcome
+}
+
+/// An error, and what it comes from behind it.
+fn lines(error: &dyn Error) -> Vec<String> {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    let texts: Vec<_> =
+        std::iter::once(error.to_string()).chain(causes.map(ToString::to_string)).collect();
+    texts.iter().flat_map(|text| text.lines()).map(|line| line.trim().to_owned()).collect()
 }

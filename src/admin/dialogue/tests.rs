@@ -108,6 +108,19 @@ async fn only_admin_users_change_things() {
 }
 
 #[tokio::test]
+async fn a_reload_that_fails_says_what_is_wrong() {
+    let (messages, _) = answers("watch", &query("RELOAD")).await;
+    assert_eq!(ErrorFields(&messages[0].1).code(), Some(SqlState::INSUFFICIENT_PRIVILEGE));
+    let (messages, _) = answers("root", &query("RELOAD app")).await;
+    assert_eq!(ErrorFields(&messages[0].1).code(), Some(SqlState::SYNTAX_ERROR));
+    let (messages, _) = answers("root", &query("RELOAD")).await;
+    let error = ErrorFields(&messages[0].1);
+    assert_eq!(error.code(), Some(SqlState::CONFIG_FILE_ERROR));
+    let message = String::from_utf8_lossy(error.field(b'M').unwrap());
+    assert!(message.ends_with("1 problem; line 3: there is no such key"), "{message}");
+}
+
+#[tokio::test]
 async fn help_is_a_notice_and_rows_and_drivers_preludes_are_ignored() {
     let (messages, _) = answers("watch", &query("SHOW HELP")).await;
     assert!(tags(&messages).starts_with("NTD"));

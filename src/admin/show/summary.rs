@@ -81,7 +81,7 @@ pub(in crate::admin) fn help() -> impl Iterator<Item = [String; 3]> {
     let told = COMMANDS.iter().filter(|command| !command.about.is_empty());
     told.map(|command| {
         let written = match command.argument {
-            Argument::Anything => command.verb.to_owned(),
+            Argument::Anything | Argument::Nothing => command.verb.to_owned(),
             Argument::Database => format!("{} [database]", command.verb),
             Argument::Statement(word) => {
                 format!("{} {word} [FOR database [USER user]:] statement", command.verb)
