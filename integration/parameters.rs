@@ -12,6 +12,7 @@ on_each_version!(
     whatever_is_set_is_as_on_a_connection_of_ones_own,
     a_reset_goes_back_to_the_startup_value_at_once,
     another_spelling_of_the_same_value_costs_nothing,
+    what_an_extension_knows_better_harms_nobody,
 );
 
 /// What is looked at after every statement. A custom parameter that was reset is empty where it was ever set, and
@@ -264,5 +265,38 @@ async fn another_spelling_of_the_same_value_costs_nothing(major: u16) {
     // Ours have their names quoted.
     let ours: Vec<_> = counted.lines().filter(|line| line.contains("SET \"")).collect();
     assert!(ours.is_empty() && counted.contains(SPELLINGS[0][1]), "{ours:?}");
+    pooler.check();
+}
+
+async fn what_an_extension_knows_better_harms_nobody(major: u16) {
+    let pooler = pooler(major).await;
+    let loads = "DO 'BEGIN END'";
+    for set in [
+        "SET plpgsql.nothing_like_this = 'x'",
+        "SET plpgsql.variable_conflict = 'nonsense'",
+        "SET plpgsql.variable_conflict = 'use_column'",
+        // Only superusers may set it.
+        "SET plperl.on_plperl_init = 'x'",
+    ] {
+        let direct = client(&shared_cluster(major).await.primary().url()).await;
+        let ours = client(&pooler.url()).await;
+        let name = set.split(' ').nth(1).unwrap();
+        let show = format!("SELECT coalesce(current_setting('{name}', true), '')");
+        for sql in [set, "SET work_mem = '3MB'", loads, "SELECT 1", &show, "SHOW work_mem", &show] {
+            let expected = outcome(&direct, sql).await;
+            // Once on each server: nowhere is the client's own value an error, nor what others have left.
+            for _ in 0..3 {
+                if sql == set && outcome(&ours, sql).await == expected {
+                    break;
+                }
+                if sql != set {
+                    assert_eq!(outcome(&ours, sql).await, expected, "{set}; {sql}");
+                }
+                let other = client(&pooler.url()).await;
+                assert_eq!(outcome(&other, "SELECT 1").await, ["1"], "{set}; {sql}");
+                assert_eq!(outcome(&other, loads).await, [""; 0], "{set}; {sql}");
+            }
+        }
+    }
     pooler.check();
 }

@@ -286,6 +286,9 @@
 //!   statement is sent; all other settings travel in the same packet.
 //! * **The SCRAM client is our own,** because logging in with a client's key instead of a password needs one; it keeps
 //!   derived keys, so that a log-in to a server does not cost thousands of hash rounds on a worker.
+//! * **Parameters with a dot are set one by one,** in the same packet: an extension that is loaded later, on this server or on
+//!   that, may take away what was made up before (PostgreSQL warns then), and a SET or RESET of it fails. That means the
+//!   same as success, so the error is shown to nobody; and it must not take the other settings with it.
 //! * **Values of parameters are compared in one spelling,** by the types and units in `pg_settings`, read with the catalog,
 //!   and only once the server has accepted the client's own: so nothing here decides what is valid. ParameterStatus would tell
 //!   only of the ten parameters that are reported, and only when they change.

@@ -153,6 +153,34 @@ impl Settings {
     /// `session_authorization` goes first, because setting it resets `role` (`SET SESSION AUTHORIZATION` in
     /// the manual); `role` goes last among the rest for the same reason.
     pub fn change_sql(&self, wanted: &Self, out: &mut Vec<u8>) {
+        for (name, value) in self.changes(wanted) {
+            self.change(name, value, out);
+        }
+    }
+
+    /// The same with what an extension may have a say in apart: `custom` is given the SQL for each of those, which may fail
+    /// and leaves the others alone. In one with the others if somebody else is going to run statements, as that decides
+    /// who may set what.
+    pub fn change_sql_apart(
+        &self,
+        wanted: &Self,
+        out: &mut Vec<u8>,
+        mut custom: impl FnMut(&[u8]),
+    ) {
+        let is_one = self.changes_identity(wanted);
+        for (name, value) in self.changes(wanted) {
+            if is_one || !name.contains('.') {
+                self.change(name, value, out);
+            } else {
+                let mut sql = Vec::new();
+                self.change(name, value, &mut sql);
+                custom(&sql);
+            }
+        }
+    }
+
+    /// What must change, in an order in which it can.
+    fn changes<'a>(&'a self, wanted: &'a Self) -> Vec<(&'a str, Option<&'a Value>)> {
         let mut changes: Vec<(&str, Option<&Value>)> = self
             .iter()
             .filter(|(name, _)| wanted.get(name).is_none())
@@ -175,13 +203,15 @@ impl Settings {
             "role" => 2,
             _ => 1,
         });
-        for (name, value) in changes {
-            if name == DATE_STYLE && value.is_some() && self.get(name).is_some() {
-                // What the new one leaves out is not what the old one has said.
-                assignment(out, name, None);
-            }
-            assignment(out, name, value);
+        changes
+    }
+
+    fn change(&self, name: &str, value: Option<&Value>, out: &mut Vec<u8>) {
+        if name == DATE_STYLE && value.is_some() && self.get(name).is_some() {
+            // What the new one leaves out is not what the old one has said.
+            assignment(out, name, None);
         }
+        assignment(out, name, value);
     }
 }
 
@@ -308,6 +338,25 @@ mod tests {
         set.set("search_path", None);
         assert_eq!(set, bare);
         assert!(MEANINGLESS.is_sorted());
+    }
+
+    #[test]
+    fn what_an_extension_may_know_better_is_set_apart() {
+        let sql = |text: &str| Value::Sql(text.into());
+        let from = settings(&[("plpgsql.x", sql("1")), ("a", sql("1"))]);
+        let to = settings(&[("a", sql("2")), ("my.own", sql("3"))]);
+        let apart = |from: &Settings, to: &Settings| {
+            let (mut out, mut customs) = (Vec::new(), Vec::new());
+            let custom = |sql: &[u8]| customs.push(String::from_utf8(sql.to_vec()).unwrap());
+            from.change_sql_apart(to, &mut out, custom);
+            (String::from_utf8(out).unwrap(), customs)
+        };
+        let (out, customs) = apart(&from, &to);
+        assert_eq!(out, "SET \"a\" TO 2;");
+        assert_eq!(customs, ["RESET \"plpgsql\".\"x\";", "SET \"my\".\"own\" TO 3;"]);
+        let role = settings(&[("my.own", sql("3")), ("role", sql("r"))]);
+        let (out, customs) = apart(&to, &role);
+        assert_eq!((out.as_str(), customs.len()), ("RESET \"a\";SET \"role\" TO r;", 0));
     }
 
     #[test]

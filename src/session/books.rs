@@ -20,7 +20,7 @@ impl Ledger for Books<'_> {
     #[inline]
     fn completed(&mut self, owed: Owed) {
         match owed.change {
-            Change::None | Change::Refused | Change::Uses(_) => {}
+            Change::None | Change::Custom | Change::Refused | Change::Uses(_) => {}
             Change::Checks(_) | Change::Describes(_) => self.statements.end_description(),
             Change::Startup => drop(self.parameters.take_revoked()),
             Change::Names | Change::Unnamed => self.names.commit(),
@@ -73,7 +73,8 @@ impl Books<'_> {
             self.parameters.forget_answer();
         }
         match owed.change {
-            Change::None | Change::Refused | Change::Startup | Change::Uses(_) => {}
+            Change::None | Change::Custom | Change::Refused | Change::Startup | Change::Uses(_) => {
+            }
             Change::Checks(_) | Change::Describes(_) => self.statements.end_description(),
             Change::Names | Change::Unnamed => self.names.roll_back(),
             Change::Prepares(id) => self.statements.forget(id),

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use crate::clock::Mono;
 use crate::net::Liveness;
 use crate::pool::{Lease, WorkerId};
-use crate::protocol::frontend;
+use crate::protocol::{ErrorFields, SqlState, frontend};
 use crate::server::settings::{Settings, same};
 use crate::session::link::{Gate, Link};
-use crate::session::machine::{Owed, Request};
+use crate::session::machine::{Change, Owed, Request};
 use crate::session::worker::Worker;
 
 /// Queues what the server lacks of what its client has, to go out in the same packet as the client's statement.
@@ -23,7 +23,12 @@ pub(super) fn bring_up_to_date(
             link.gate = Gate::Shut;
         }
         let mut sql = worker.recycler.borrow_mut().take();
-        link.server.settings.change_sql(wanted, &mut sql);
+        let settings = Arc::clone(&link.server.settings);
+        settings.change_sql_apart(wanted, &mut sql, |custom| {
+            frontend::query(link.to_server.queue(&mut worker.recycler.borrow_mut()), custom);
+            link.machine.sent(Owed::swallow(Request::Query).with(Change::Custom));
+            link.server.statements.set_unnamed(None);
+        });
         // Sets that differ only in what servers do not know are the same to them.
         if !sql.is_empty() {
             frontend::query(link.to_server.queue(&mut worker.recycler.borrow_mut()), &sql);
@@ -34,6 +39,14 @@ pub(super) fn bring_up_to_date(
         worker.recycler.borrow_mut().give(&mut sql);
     }
     make_room(worker, link, max_statements);
+}
+
+/// Whether an error tells that an extension has a say in a parameter which was made up before it was loaded: there is no
+/// such parameter, it has no such value, or others may set it. PostgreSQL takes such a value away with a warning when it
+/// loads the extension (`define_custom_variable` and `MarkGUCPrefixReserved` in `src/backend/utils/misc/guc.c`).
+pub(super) fn is_overruled(body: &[u8]) -> bool {
+    let codes = [b"22023", b"42501", b"42602", b"42704"];
+    ErrorFields(body).code().is_some_and(|SqlState(code)| codes.contains(&&code))
 }
 
 /// Has a server to which nothing is on its way forget the statements that it has too many.

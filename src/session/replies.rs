@@ -7,6 +7,7 @@ use crate::protocol::{
 use crate::server::settings::same;
 use crate::session::blame::{Blame, End, ServerError, blame};
 use crate::session::books::Books;
+use crate::session::fitting::is_overruled;
 use crate::session::held::Held;
 use crate::session::hub::listener::channel;
 use crate::session::inquiry::Inquiry;
@@ -175,6 +176,9 @@ impl Replies<'_> {
         }
         let at_hand = self.link.machine.change_at_hand();
         if tag == BackendTag::ERROR_RESPONSE && !self.inquiry.is_asked() {
+            if at_hand == Change::Custom && is_overruled(body) {
+                return self.ask_machine(tag, body);
+            }
             self.on_error(body, at_hand);
         }
         if tag == BackendTag::NOTICE_RESPONSE {

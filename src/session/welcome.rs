@@ -15,7 +15,7 @@ use crate::server::exchange::{self, ExchangeError};
 use crate::server::settings::{DATE_STYLE, Settings, Value};
 use crate::session::backend::Backend;
 use crate::session::dialect;
-use crate::session::fitting::revived;
+use crate::session::fitting::{is_overruled, revived};
 use crate::session::link::Link;
 use crate::session::refusal::Refusal;
 use crate::session::respond::Trouble;
@@ -155,8 +155,15 @@ async fn try_settings(
     };
     // What another client has left is undone first, so that only `settings` shows.
     if !server.settings.is_empty() {
-        let mut sql = Vec::new();
-        server.settings.change_sql(&Settings::default(), &mut sql);
+        let (mut sql, mut customs) = (Vec::new(), Vec::new());
+        let left = Arc::clone(&server.settings);
+        left.change_sql_apart(&Settings::default(), &mut sql, |sql| customs.push(sql.to_vec()));
+        for custom in customs {
+            match exchange::run(server, &custom, within).await {
+                Err(ExchangeError::Refused(_, _, fields)) if is_overruled(&fields) => {}
+                other => drop(other?),
+            }
+        }
         learn(exchange::run(server, &sql, within).await?.reported);
         server.settings = Arc::default();
     }

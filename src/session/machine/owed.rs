@@ -77,6 +77,8 @@ pub(crate) enum Change {
     Offered,
     /// The server has what the client asked for when it logged in; the client hears of it.
     Startup,
+    /// The server has another value of a parameter that an extension may know better.
+    Custom,
 }
 
 /// A request whose answer is outstanding.
