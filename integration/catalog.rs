@@ -5,7 +5,7 @@ use pglagoon::demo::{Cluster, Node};
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::{
-    fixture::{client, eventually, on_each_version, own_cluster},
+    fixture::{client, eventually, on_each_version, one, own_cluster},
     own_parameters::listener,
     pooler::Pooler,
 };
@@ -14,6 +14,7 @@ on_each_version!(
     what_names_stand_for_decides,
     until_it_is_known_nothing_is_trusted,
     changes_are_noticed,
+    who_logs_in_begins_with_the_defaults_of_the_role_and_the_database,
 );
 
 /// Lets a query say where it runs, and asks often whether somebody has changed the catalog.
@@ -246,5 +247,33 @@ async fn changes_are_noticed(major: u16) {
     // What PostgreSQL's counters do not tell is found out by the replica's refusal, and the client sees none.
     behind.execute("CREATE OR REPLACE FUNCTION f_count() RETURNS bigint LANGUAGE sql AS 'INSERT INTO log VALUES (3) RETURNING 1::bigint'").await.unwrap();
     settles(&client, "f_count()", Place::Primary).await;
+    pooler.check();
+}
+
+async fn who_logs_in_begins_with_the_defaults_of_the_role_and_the_database(major: u16) {
+    let cluster = own_cluster(major).replicas(1).start().await.unwrap();
+    let pooler = Pooler::start(&cluster, &KEYS).await;
+    let shows = async |name: &str, expected: &str| {
+        eventually(name, async || {
+            let late = client(&pooler.url()).await;
+            // On a replica, on the primary, and what is told at the log-in.
+            let read = one(&late, &format!("SELECT current_setting('{name}')")).await;
+            late.batch_execute("BEGIN; SELECT txid_current()").await.unwrap();
+            let written = one(&late, &format!("SELECT current_setting('{name}')")).await;
+            (read == expected && written == expected).then_some(())
+        })
+        .await;
+    };
+    let early = client(&pooler.url()).await;
+    early.batch_execute("SET work_mem = '3MB'").await.unwrap();
+    // By way of the pooler, and by somebody else.
+    early.batch_execute("ALTER ROLE app SET lock_timeout = '77s'").await.unwrap();
+    shows("lock_timeout", "77s").await;
+    let sql = "ALTER DATABASE app SET lock_timeout = '78s'; ALTER DATABASE app SET timezone = 'Asia/Tokyo'";
+    cluster.primary().execute(sql).await.unwrap();
+    shows("timezone", "Asia/Tokyo").await;
+    cluster.primary().execute("ALTER ROLE app RESET lock_timeout").await.unwrap();
+    shows("lock_timeout", "78s").await;
+    assert_eq!(one(&early, "SHOW work_mem").await, "3MB");
     pooler.check();
 }

@@ -286,6 +286,10 @@
 //!   statement is sent; all other settings travel in the same packet.
 //! * **The SCRAM client is our own,** because logging in with a client's key instead of a password needs one; it keeps
 //!   derived keys, so that a log-in to a server does not cost thousands of hash rounds on a worker.
+//! * **Servers are renewed when `pg_db_role_setting` changes,** which is read along with the catalog's counters: all of the
+//!   cluster's, as it is rare; those of replicas once more after 30 s, by when they have replayed it. Sessions that run get
+//!   the new defaults with their next server, where PostgreSQL's keep the old ones: else each would have to carry all
+//!   parameters that it has not set. What ALTER SYSTEM changes PostgreSQL's reload brings to open servers itself.
 //! * **Parameters with a dot are set one by one,** in the same packet: an extension that is loaded later, on this server or on
 //!   that, may take away what was made up before (PostgreSQL warns then), and a SET or RESET of it fails. That means the
 //!   same as success, so the error is shown to nobody; and it must not take the other settings with it.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
-use super::{Cluster, Fault, NodeId, State};
+use super::{Cluster, Fault, NodeId, Role, State};
 
 /// Counts the primaries of a cluster: whatever was connected to the primary of another term must not be written to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -158,6 +158,13 @@ impl Cluster {
     /// From now on `herald` is told when the primary changes. To be called once.
     pub fn set_herald(&self, herald: Box<dyn Herald>) {
         self.leadership.set_herald(herald);
+    }
+
+    /// Has nobody get a server of these nodes that was opened before.
+    pub(super) fn renew_servers(&self, which: impl Fn(Role) -> bool) {
+        for node in self.nodes().iter().filter(|node| which(node.role())) {
+            self.leadership.fence(node.id());
+        }
     }
 
     /// Waits until there is a node to be written to.

@@ -167,8 +167,9 @@ impl Backend {
         }
     }
 
-    /// What is connected to `node` must not be used any more.
+    /// What is connected to `node` must not be used any more, nor what is known of servers from before.
     pub fn fence(&self, node: NodeId, now: Mono) {
+        self.welcomes.lock().forget();
         if let Some(pool) = self.pool(node) {
             pool.renew(now);
         }

@@ -49,6 +49,11 @@ impl Welcomes {
         self.kinds.get(settings).map(Arc::clone)
     }
 
+    /// What clients are told may be something else from now on.
+    pub(crate) fn forget(&mut self) {
+        self.kinds.clear();
+    }
+
     /// Remembers what clients are told that ask for `settings`.
     pub(crate) fn insert(&mut self, settings: &Settings, welcome: &Arc<Welcome>) {
         if self.kinds.len() >= KINDS {

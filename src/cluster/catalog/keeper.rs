@@ -11,7 +11,7 @@ use super::reader::{Failure, Reader};
 use super::{CatalogState, News};
 use crate::clock::Mono;
 use crate::cluster::health::back_off;
-use crate::cluster::{Cluster, NodeId};
+use crate::cluster::{Cluster, NodeId, Role};
 use crate::config::Secret;
 use crate::net::Stream;
 use crate::sql::{Facts, Trees};
@@ -51,11 +51,12 @@ pub struct Access {
 /// Keeps the catalog of `cluster` as it is on its primary, for ever. To be spawned on the control thread's runtime.
 pub async fn keep(cluster: Arc<Cluster>, mut dial: impl Dial) {
     let mut failures = 0_u32;
+    let mut defaults = Defaults::default();
     loop {
         let loads = cluster.catalog_state().report.lock().loads;
         let term = cluster.term();
         let failure = tokio::select! {
-            Err(failure) = follow(&cluster, &mut dial) => failure,
+            Err(failure) = follow(&cluster, &mut dial, &mut defaults) => failure,
             () = cluster.end_of(term) => continue,
         };
         failures =
@@ -70,7 +71,11 @@ pub async fn keep(cluster: Arc<Cluster>, mut dial: impl Dial) {
 }
 
 /// Reads the catalog whenever there is reason to, until that fails.
-async fn follow(cluster: &Cluster, dial: &mut impl Dial) -> Result<Infallible, Failure> {
+async fn follow(
+    cluster: &Cluster,
+    dial: &mut impl Dial,
+    defaults: &mut Defaults,
+) -> Result<Infallible, Failure> {
     let state = cluster.catalog_state();
     let node = cluster.led_by().unwrap_or(NodeId::FIRST);
     let reader = Reader::connect(dial.dial(node).await.map_err(Failure::Dial)?).await?;
@@ -79,7 +84,8 @@ async fn follow(cluster: &Cluster, dial: &mut impl Dial) -> Result<Infallible, F
     loop {
         let news = state.take_news();
         let begun = cluster.clock.now();
-        let changes = reader.changes().await?;
+        let [changes, found] = reader.changes().await?;
+        defaults.look(found, cluster);
         if last.changes != changes {
             cluster.note_ddl();
         }
@@ -88,6 +94,32 @@ async fn follow(cluster: &Cluster, dial: &mut impl Dial) -> Result<Infallible, F
             last = Read { changes, at: cluster.clock.now(), took };
         }
         wait(state, &last, cluster.clock.now()).await;
+    }
+}
+
+/// What sessions begin with: ALTER ROLE and ALTER DATABASE ... SET. Servers that were opened before that changes do not
+/// have it.
+#[derive(Default)]
+struct Defaults {
+    known: Option<String>,
+    /// When replicas are renewed once more.
+    again: Option<Mono>,
+}
+
+/// By then a replica that clients have got servers of has replayed the change.
+const REPLAYED: Duration = Duration::from_secs(30);
+
+impl Defaults {
+    fn look(&mut self, found: String, cluster: &Cluster) {
+        let now = cluster.clock.now();
+        if self.known.as_ref().is_some_and(|known| *known != found) {
+            cluster.renew_servers(|_| true);
+            self.again = Some(now.plus(REPLAYED));
+        } else if self.again.is_some_and(|at| at <= now) {
+            cluster.renew_servers(|role| role == Role::Replica);
+            self.again = None;
+        }
+        self.known = Some(found);
     }
 }
 

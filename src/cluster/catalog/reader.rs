@@ -73,13 +73,14 @@ impl Reader {
     /// [`Failure`].
     pub async fn over(client: Client) -> Result<Self, Failure> {
         let mut reader = Self { client, version: 0, _driver: JoinSet::new() };
-        reader.version = reader.one(queries::PREPARE).await?.parse().unwrap_or(0);
+        let [version] = reader.first(queries::PREPARE).await?;
+        reader.version = version.parse().unwrap_or(0);
         Ok(reader)
     }
 
-    /// How far PostgreSQL's own counters have come.
-    pub(super) async fn changes(&self) -> Result<String, Failure> {
-        self.one(queries::CHANGES).await
+    /// How far PostgreSQL's own counters have come, and what tells one set of session defaults from another.
+    pub(super) async fn changes(&self) -> Result<[String; 2], Failure> {
+        self.first(queries::CHANGES).await
     }
 
     /// Adds all that there is to know.
@@ -95,17 +96,17 @@ impl Reader {
         timeout(PATIENCE, read).await.map_err(|_| Failure::Slow)?
     }
 
-    /// The one value that `sql` returns; empty if it is NULL.
-    async fn one(&self, sql: &str) -> Result<String, Failure> {
-        let mut value = String::new();
+    /// The first values of the one row that `sql` returns; empty if they are NULL.
+    async fn first<const N: usize>(&self, sql: &str) -> Result<[String; N], Failure> {
+        let mut values = [const { String::new() }; N];
         let rows = self.rows(sql, |row| {
-            if let Some(Some(text)) = row.first() {
-                (*text).clone_into(&mut value);
+            for (value, column) in values.iter_mut().zip(row) {
+                column.unwrap_or_default().clone_into(value);
             }
             Ok(())
         });
         timeout(PATIENCE, rows).await.map_err(|_| Failure::Slow)??;
-        Ok(value)
+        Ok(values)
     }
 
     /// Shows each row that the statements of `sql` return.
