@@ -223,11 +223,13 @@
 //!   0.85 of all that PgBouncer takes, and no saving in user space gets below. BBR as the system's congestion control is
 //!   3 % of the kernel's part: the operator's choice, left alone.
 //! * **0.85 times PgBouncer's CPU time is less than a relay can take that does nothing else:** `benches/support/floor.rs` takes
-//!   0.83 to 0.95 of it with the simple protocol and 0.87 in front of servers that answer at once, where pgLagoon takes 0.92
-//!   (4.0 us, the relay 3.9, PgBouncer 4.4). What can be won beyond is won on the server: a Parse that it need not do, a packet
-//!   that it need not send.
-//! * **A second worker** does 1.74 times as many new statements (84k instructions each; 1.65 to 1.75) at 0.98 of the CPU time for
-//!   each, and 1.43 times as many known reads, a hundred in a packet (6.6 million a second with one, 9.3 with two): there
+//!   0.83 to 0.95 of it with the simple protocol, 0.93 to 1.01 of it with prepared statements, and 0.87 to 1.07 in front of
+//!   servers that answer at once, where pgLagoon takes 0.92 to 0.96. What can be won beyond is won on the server: a Parse that it
+//!   need not do, a packet that it need not send. Nor can a relay be ahead in transactions where PostgreSQL's processor sets the
+//!   pace: with 32 clients and the simple protocol the bare one does 1.00 of PgBouncer's and pgLagoon 1.02, a direct connection
+//!   1.05; by the extended protocol, where there is something to be won, 1.74.
+//! * **A second worker** does 1.6 to 1.75 times as many new statements (84k instructions each) at 0.98 of the CPU time for
+//!   each, and 1.3 to 1.4 times as many known reads, a hundred in a packet (6.6 million a second with one, 9.3 with two): there
 //!   clients and servers take what is left of two processors (`make bench ARGS="--sections instant"`).
 //! * **A server on the same machine is best reached by its Unix socket** (`host=/directory` in its URL): 20 to 24 % fewer kernel
 //!   instructions per `pgbench -S` transaction (30.8k to 23.8k simple, 30.6k to 24.6k prepared, clients by TCP in both;
