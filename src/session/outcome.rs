@@ -16,6 +16,7 @@ use crate::session::clients::Activity;
 use crate::session::learned;
 use crate::session::link::Gate;
 use crate::session::listening::withhold;
+use crate::session::pins::Stains;
 use crate::session::replies::{self, Carried, Replies};
 use crate::session::respond::Trouble;
 use crate::session::slow;
@@ -162,6 +163,10 @@ impl Session {
             return Ok(Moved::Yes);
         }
         if is_refused {
+            // None of them may have been set: the server still is what it was for another client, also in role.
+            if let Phase::Attached(attached) = &mut self.phase {
+                attached.lease.stains |= Stains::FOREVER;
+            }
             return Err(self.dismiss(&Trouble::SettingsRefused, cx));
         }
         if seen.is_plan_stale() { Ok(self.repair()) } else { Ok(Moved::No) }
