@@ -95,7 +95,8 @@ const ROLES: &str = "
     CREATE ROLE differ LOGIN;
     CREATE ROLE reader;
     CREATE ROLE writer;
-    GRANT reader, writer TO differ;
+    CREATE ROLE boss SUPERUSER;
+    GRANT reader, writer, boss TO differ;
     CREATE ROLE stranger;
     CREATE DATABASE differ_1 OWNER differ;
 ";

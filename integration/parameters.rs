@@ -5,7 +5,7 @@ use pglagoon::demo::Cluster;
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng, seq::IndexedRandom as _};
 use tokio_postgres::{Client, SimpleQueryMessage, types::ToSql};
 
-use crate::fixture::{client, eventually, on_each_version, shared_cluster};
+use crate::fixture::{client, eventually, on_each_version, shared_cluster, unique};
 use crate::pooler::Pooler;
 
 on_each_version!(
@@ -268,38 +268,44 @@ async fn another_spelling_of_the_same_value_costs_nothing(major: u16) {
     pooler.check();
 }
 
+/// Loads PL/pgSQL.
+const LOADS: &str = "DO 'BEGIN END'";
+
 async fn what_an_extension_knows_better_harms_nobody(major: u16) {
-    let pooler = pooler(major).await;
-    let loads = "DO 'BEGIN END'";
-    for set in [
+    let role = unique("role");
+    let create = format!("CREATE ROLE {role}; GRANT {role} TO app");
+    shared_cluster(major).await.primary().execute(&create).await.unwrap();
+    let roles = ["RESET ROLE".to_owned(), format!("SET ROLE {role}")];
+    let sets = [
         "SET plpgsql.nothing_like_this = 'x'",
         "SET plpgsql.variable_conflict = 'nonsense'",
         "SET plpgsql.variable_conflict = 'use_column'",
         // Only superusers may set it.
         "SET plperl.on_plperl_init = 'x'",
-    ] {
-        let direct = client(&shared_cluster(major).await.primary().url()).await;
-        let ours = client(&pooler.url()).await;
-        let name = set.split(' ').nth(1).unwrap();
-        let own = set.split('\'').nth(1).unwrap();
-        let show = format!("SELECT coalesce(current_setting('{name}', true), '')");
-        for sql in [set, "SET work_mem = '3MB'", loads, "SELECT 1", &show, "SHOW work_mem", &show] {
-            let expected = outcome(&direct, sql).await;
-            // Once on each server: nowhere is the client's own value an error, nor what others have left.
-            for _ in 0..3 {
-                if sql == set && outcome(&ours, sql).await == expected {
-                    break;
-                }
-                if sql != set {
-                    let found = outcome(&ours, sql).await;
-                    // A server that has just been opened has not loaded anything: there the client's word stands.
-                    let is_new = sql == show && found == [own];
-                    assert!(found == expected || is_new, "{set}; {sql}: {found:?}");
-                }
-                let other = client(&pooler.url()).await;
-                assert_eq!(outcome(&other, "SELECT 1").await, ["1"], "{set}; {sql}");
-                assert_eq!(outcome(&other, loads).await, [""; 0], "{set}; {sql}");
-            }
+    ];
+    for (set, role) in sets.iter().flat_map(|set| roles.iter().map(move |role| (*set, role))) {
+        outlives_its_extension(major, set, role).await;
+    }
+}
+
+/// On whichever of a new pool's servers it comes: neither is the client's own value an error, nor what others have left.
+async fn outlives_its_extension(major: u16, set: &str, role: &str) {
+    let pooler = pooler(major).await;
+    let ours = client(&pooler.url()).await;
+    let direct = client(&shared_cluster(major).await.primary().url()).await;
+    let (name, own) = (set.split(' ').nth(1).unwrap(), set.split('\'').nth(1).unwrap());
+    let show = format!("SELECT coalesce(current_setting('{name}', true), '')");
+    assert_eq!(outcome(&ours, set).await, outcome(&direct, set).await, "{set}");
+    for sql in [role, "SET work_mem = '3MB'", LOADS, "SELECT 1", &show, "SHOW work_mem", &show] {
+        let expected = outcome(&direct, sql).await;
+        for _ in 0..3 {
+            let found = outcome(&ours, sql).await;
+            // A server that has just been opened has not loaded anything: there the client's word stands.
+            let is_new = sql == show && found == [own];
+            assert!(found == expected || is_new, "{set}; {role}; {sql}: {found:?}");
+            let other = client(&pooler.url()).await;
+            assert_eq!(outcome(&other, "SELECT 1").await, ["1"], "{set}; {role}; {sql}");
+            assert_eq!(outcome(&other, LOADS).await, [""; 0], "{set}; {role}; {sql}");
         }
     }
     pooler.check();

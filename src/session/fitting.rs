@@ -6,7 +6,7 @@ use crate::clock::Mono;
 use crate::net::Liveness;
 use crate::pool::{Lease, WorkerId};
 use crate::protocol::{ErrorFields, SqlState, frontend};
-use crate::server::settings::{Settings, same};
+use crate::server::settings::{Part, Settings, same};
 use crate::session::link::{Gate, Link};
 use crate::session::machine::{Change, Owed, Request};
 use crate::session::worker::Worker;
@@ -19,23 +19,17 @@ pub(super) fn bring_up_to_date(
     max_statements: usize,
 ) {
     if !same(&link.server.settings, wanted) {
-        if link.server.settings.changes_identity(wanted) {
+        let had = std::mem::replace(&mut link.server.settings, Arc::clone(wanted));
+        if had.is_somebody_else() || wanted.is_somebody_else() {
             link.gate = Gate::Shut;
         }
         let mut sql = worker.recycler.borrow_mut().take();
-        let settings = Arc::clone(&link.server.settings);
-        settings.change_sql_apart(wanted, &mut sql, |custom| {
-            frontend::query(link.to_server.queue(&mut worker.recycler.borrow_mut()), custom);
-            link.machine.sent(Owed::swallow(Request::Query).with(Change::Custom));
+        had.change(wanted, &mut sql, |part, sql| {
+            frontend::query(link.to_server.queue(&mut worker.recycler.borrow_mut()), sql);
+            let change = if part == Part::Custom { Change::Custom } else { Change::None };
+            link.machine.sent(Owed::swallow(Request::Query).with(change));
             link.server.statements.set_unnamed(None);
         });
-        // Sets that differ only in what servers do not know are the same to them.
-        if !sql.is_empty() {
-            frontend::query(link.to_server.queue(&mut worker.recycler.borrow_mut()), &sql);
-            link.machine.sent(Owed::swallow(Request::Query));
-            link.server.statements.set_unnamed(None);
-        }
-        link.server.settings = Arc::clone(wanted);
         worker.recycler.borrow_mut().give(&mut sql);
     }
     make_room(worker, link, max_statements);

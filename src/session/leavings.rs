@@ -6,7 +6,8 @@ use crate::session::parameters::{Savepoint, Script, Step};
 use crate::session::pins::{Pins, Stains};
 use crate::session::requests::{Requests, Taken};
 use crate::session::sequences::mentions;
-use crate::sql::{Class, Effects, Tables, Verdict, reuse, settings};
+use crate::sql::settings::{self, Setter};
+use crate::sql::{Class, Effects, Tables, Verdict, reuse};
 
 impl Requests<'_> {
     /// Notes that something on its way may write.
@@ -85,7 +86,7 @@ impl Requests<'_> {
         }
         let Some(changes) = bound.or_else(|| changes(effects, text)) else { return self.stay() };
         let changes: Vec<_> = changes.into_iter().map(self.canonical()).collect();
-        self.note_unseen(&changes);
+        self.note_changes(&changes);
         self.parameters.expect(Step::Changes(changes));
         Change::Session
     }
@@ -94,6 +95,20 @@ impl Requests<'_> {
     fn canonical(&self) -> impl Fn(settings::Change) -> settings::Change + use<> {
         let catalog = self.catalog.load();
         move |change| change.canonical(|name| catalog.parameter(name))
+    }
+
+    /// Notes that these changes are on their way. Who has logged in may not be allowed to repeat elsewhere what somebody
+    /// else has set.
+    fn note_changes(&mut self, changes: &[settings::Change]) {
+        self.note_unseen(changes);
+        if self.parameters.may_be_somebody_else(changes) {
+            let catalog = self.catalog.load();
+            let mut set = changes.iter().filter_map(settings::Change::lasting);
+            if set.any(|name| catalog.setter(name) == Setter::Privileged) {
+                *self.pins |= Pins::PARAMETERS;
+                self.link.stains |= Stains::SESSION;
+            }
+        }
     }
 
     /// Parameters are set in a way that cannot be repeated elsewhere.
@@ -113,7 +128,8 @@ impl Requests<'_> {
         if !effects.intersects(Effects::EXECUTES)
             && let Some(script) = Script::read(text, self.canonical())
         {
-            script.changes().for_each(|changes| self.note_unseen(changes));
+            let changes: Vec<_> = script.changes().flatten().cloned().collect();
+            self.note_changes(&changes);
             self.parameters.expect(Step::Script(script));
             return Change::Script;
         }

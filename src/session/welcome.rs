@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use crate::cluster::{Role, Usable};
 use crate::pool::{Checkout, Lease};
+use crate::server::Server;
 use crate::server::exchange::{self, ExchangeError};
-use crate::server::settings::{DATE_STYLE, Settings, Value};
+use crate::server::settings::{DATE_STYLE, Part, Settings, Value};
 use crate::session::backend::Backend;
 use crate::session::dialect;
 use crate::session::fitting::{is_overruled, revived};
@@ -89,15 +90,14 @@ pub(super) async fn welcome(
     let found = try_settings(&mut lease, settings, backend).await;
     let now = worker.now();
     match found {
-        Ok(reported) => {
+        Ok(Ok(reported)) => {
             lease.put_back(now);
             let own = Arc::new(dialect::complete(settings, &reported));
             let welcome = Arc::new(Welcome { reported, settings: own });
             backend.welcomes.lock().insert(settings, &welcome);
             Ok(welcome)
         }
-        Err(ExchangeError::Refused(_, _, fields)) => {
-            // The SETs were one transaction: none has happened.
+        Ok(Err(fields)) => {
             lease.put_back(now);
             Err(Refusal::Server(fields))
         }
@@ -141,15 +141,14 @@ async fn any_server(
     Err(trouble)
 }
 
-/// Makes the server take `settings`, and collects what it reports.
+/// Makes the server take `settings`, and collects what it reports, or how it refuses them.
 async fn try_settings(
     link: &mut Link,
     settings: &Settings,
     backend: &Backend,
-) -> Result<Vec<(String, String)>, ExchangeError> {
+) -> Result<Result<Vec<(String, String)>, Vec<u8>>, ExchangeError> {
     let within = backend.policy().timeouts.server_reset_timeout;
-    let server = &mut link.server;
-    let mut reported: Vec<(String, String)> = server.reported.clone();
+    let mut reported: Vec<(String, String)> = link.server.reported.clone();
     let mut learn = |answer: Vec<(String, String)>| {
         for (name, value) in answer {
             match reported.iter_mut().find(|(known, _)| *known == name) {
@@ -159,27 +158,40 @@ async fn try_settings(
         }
     };
     // What another client has left is undone first, so that only `settings` shows.
-    if !server.settings.is_empty() {
-        let (mut sql, mut customs) = (Vec::new(), Vec::new());
-        let left = Arc::clone(&server.settings);
-        left.change_sql_apart(&Settings::default(), &mut sql, |sql| customs.push(sql.to_vec()));
-        for custom in customs {
-            match exchange::run(server, &custom, within).await {
-                Err(ExchangeError::Refused(_, _, fields)) if is_overruled(&fields) => {}
-                other => drop(other?),
-            }
+    learn(undo_settings(&mut link.server, within).await?);
+    // As one statement: all or nothing.
+    let mut sql = Vec::new();
+    settings.assign_all(&mut sql);
+    if !sql.is_empty() {
+        match exchange::run(&mut link.server, &sql, within).await {
+            Ok(answer) => learn(answer.reported),
+            Err(ExchangeError::Refused(_, _, fields)) => return Ok(Err(fields)),
+            Err(error) => return Err(error),
         }
-        learn(exchange::run(server, &sql, within).await?.reported);
-        server.settings = Arc::default();
+        link.server.settings = Arc::new(settings.clone());
     }
-    if !settings.is_empty() {
-        let mut sql = Vec::new();
-        Settings::default().change_sql(settings, &mut sql);
-        learn(exchange::run(server, &sql, within).await?.reported);
-        server.settings = Arc::new(settings.clone());
-    }
+    Ok(Ok(of_any_node(reported, settings)))
+}
+
+/// Turns an idle server into one as if it had just been opened, and returns what it reports.
+async fn undo_settings(
+    server: &mut Server,
+    within: Duration,
+) -> Result<Vec<(String, String)>, ExchangeError> {
+    let (mut queries, mut reported) = (Vec::new(), Vec::new());
+    let fresh = Settings::default();
+    server.settings.change(&fresh, &mut Vec::new(), |part, sql| queries.push((part, sql.to_vec())));
     server.statements.set_unnamed(None);
-    Ok(of_any_node(reported, settings))
+    for (part, sql) in queries {
+        match exchange::run(server, &sql, within).await {
+            Ok(answer) => reported.extend(answer.reported),
+            Err(ExchangeError::Refused(_, _, fields))
+                if part == Part::Custom && is_overruled(&fields) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    server.settings = Arc::new(fresh);
+    Ok(reported)
 }
 
 /// The same settings, each value in its one spelling.

@@ -2,10 +2,12 @@
 
 mod canonical;
 mod config;
+mod parameter;
 mod texts;
 
 pub use self::canonical::{Kind as ValueKind, canonical, is_quoted_list};
 pub use self::config::parameters;
+pub use self::parameter::{Parameter, Setter};
 pub use self::texts::{UNCLEAR, changes, changes_among, changes_by_statement, lone_changes};
 use super::cursor::{Cursor, name_of, string_of};
 use super::lexer::{self, Kind};

@@ -78,7 +78,7 @@ const CURRVAL: [&str; 2] = [
 const REST: &str = concat!(
     "SELECT 'built_in', oid, proname FROM pg_proc WHERE oid < 16384; \
      SELECT 'parameter', name, \
-     CASE WHEN enumvals @> '{on,off}' AND strpos(name, '.') = 0 THEN 'switch' ELSE vartype END, unit \
+     CASE WHEN enumvals @> '{on,off}' AND strpos(name, '.') = 0 THEN 'switch' ELSE vartype END, unit, context \
      FROM pg_settings WHERE context IN ('superuser', 'user'); \
      SELECT 'aggregate', aggfnoid::oid, concat_ws(' ', aggtransfn::oid, aggfinalfn::oid, aggcombinefn::oid, \
      aggserialfn::oid, aggdeserialfn::oid, aggmtransfn::oid, aggminvtransfn::oid, aggmfinalfn::oid) \

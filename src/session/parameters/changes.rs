@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::date_style::joined;
-use super::{Clarity, Commits, Parameters, SYNCHRONOUS_COMMIT, Touched};
-use crate::server::settings::{DATE_STYLE, Settings, Value};
+use super::{Clarity, Commits, Parameters, SYNCHRONOUS_COMMIT, Step, Touched};
+use crate::server::settings::{DATE_STYLE, IDENTITY, Settings, Value};
 use crate::sql::settings::{Action, Change, Scope, canonical};
 
 impl Parameters {
@@ -55,6 +55,20 @@ impl Parameters {
         }
     }
 
+    /// Whether statements between these changes, and behind what is on its way, may run as somebody else than who has
+    /// logged in.
+    pub(crate) fn may_be_somebody_else(&self, changes: &[Change]) -> bool {
+        let is_pending = |step: &Step| match step {
+            Step::Changes(changes) => may_change_identity(changes),
+            Step::Script(script) => script.changes().any(may_change_identity),
+            Step::Savepoint(_) | Step::Several => true,
+        };
+        self.current.is_somebody_else()
+            || self.clarity != Clarity::Clear
+            || may_change_identity(changes)
+            || self.pending.iter().any(is_pending)
+    }
+
     /// What the server says of a parameter outside a transaction.
     pub(crate) fn learn(&mut self, name: &str, value: Option<&str>) {
         let value = value.map(|value| Value::Config(canonical(name, value, None).into()));
@@ -103,6 +117,14 @@ impl Parameters {
             self.current = Arc::clone(&self.lasting);
         }
     }
+}
+
+/// Whether one of them may be about who runs statements.
+fn may_change_identity(changes: &[Change]) -> bool {
+    changes.iter().any(|change| match change.name() {
+        Some(name) => IDENTITY.contains(&name),
+        None => matches!(change.action, Action::Bound { .. } | Action::Hidden),
+    })
 }
 
 fn assign(settings: &mut Arc<Settings>, name: &str, value: Option<&Value>) {

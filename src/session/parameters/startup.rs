@@ -36,7 +36,9 @@ impl Parameters {
             values.set(name, Some(value.clone()));
         }
         let before = out.len();
-        values.has_plain_sql().then(|| Settings::default().change_sql(&values, out));
+        if values.has_plain_sql() {
+            values.assign_all(out);
+        }
         out.len() > before
     }
 

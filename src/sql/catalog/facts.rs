@@ -14,7 +14,7 @@ use super::snapshot::{Census, Currval, Snapshot};
 use super::tree::{self, Tree};
 use crate::sql::functions;
 use crate::sql::scan::{self, Leaves};
-use crate::sql::settings::ValueKind;
+use crate::sql::settings::Parameter;
 use crate::sql::tables::Tables;
 use crate::sql::verdict::Why;
 
@@ -37,7 +37,7 @@ pub struct Facts {
     words: Vec<(Key, Node)>,
     rules: Rules,
     currval: Currval,
-    parameters: Vec<(Key, ValueKind)>,
+    parameters: Vec<(Key, Parameter)>,
 }
 
 /// An object's name, alone and with its schema.
@@ -174,11 +174,12 @@ impl Facts {
         Ok(())
     }
 
-    /// name, type, unit.
+    /// name, type, unit, context.
     fn parameter(&mut self, columns: &mut Columns<'_>) -> Result<(), BadRow> {
         let (name, vartype) = (columns.text()?, columns.text()?);
-        let kind = ValueKind::of(vartype, columns.maybe()?.unwrap_or_default());
-        self.parameters.extend(kind.map(|kind| (Key::of(&name.to_ascii_lowercase()), kind)));
+        let values = (vartype, columns.maybe()?.unwrap_or_default());
+        let parameter = Parameter::of(name, values, columns.text()?);
+        self.parameters.push((Key::of(&name.to_ascii_lowercase()), parameter));
         Ok(())
     }
 

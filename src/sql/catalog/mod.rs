@@ -18,7 +18,7 @@ mod snapshot;
 mod tree;
 
 use super::functions;
-use super::settings::ValueKind;
+use super::settings::{Setter, ValueKind};
 use super::verdict::Why;
 use names::{Key, strongest};
 use std::sync::Arc;
@@ -135,7 +135,13 @@ impl Catalog {
 
     /// What is known of the values of a parameter (`name` in lower case) that have several spellings.
     pub fn parameter(&self, name: &str) -> Option<ValueKind> {
-        self.snapshot()?.parameter(name)
+        self.snapshot()?.parameter(name)?.kind
+    }
+
+    /// Who may set a parameter (`name` in lower case).
+    pub fn setter(&self, name: &str) -> Setter {
+        let known = self.snapshot().and_then(|snapshot| snapshot.parameter(name));
+        known.map_or_else(|| Setter::of_unknown(name), |parameter| parameter.setter)
     }
 
     /// What may happen in any statement at all.

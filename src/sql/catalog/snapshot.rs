@@ -1,7 +1,7 @@
 //! All that is known of a database's own objects, at one moment.
 
 use super::names::{Key, Known, Names};
-use crate::sql::settings::ValueKind;
+use crate::sql::settings::Parameter;
 
 /// What the names in a database stand for. Immutable, and small: names are hashes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct Snapshot {
     pub(super) everywhere: Known,
     pub(super) currval: Currval,
     /// Parameters whose values have several spellings, sorted.
-    pub(super) parameters: Vec<(Key, ValueKind)>,
+    pub(super) parameters: Vec<(Key, Parameter)>,
     pub(super) census: Census,
 }
 
@@ -57,7 +57,7 @@ impl Snapshot {
             + self.relations.bytes()
             + self.operators.bytes()
             + self.words.bytes()
-            + self.parameters.len() * size_of::<(Key, ValueKind)>()
+            + self.parameters.len() * size_of::<(Key, Parameter)>()
             + size_of::<Self>()
     }
 
@@ -68,10 +68,10 @@ impl Snapshot {
         })
     }
 
-    pub(super) fn parameter(&self, name: &str) -> Option<ValueKind> {
+    pub(super) fn parameter(&self, name: &str) -> Option<Parameter> {
         let key = Key::of(name);
         let index = self.parameters.binary_search_by_key(&key, |(key, _)| *key).ok()?;
-        self.parameters.get(index).map(|(_, kind)| *kind)
+        self.parameters.get(index).map(|(_, parameter)| *parameter)
     }
 
     pub(super) fn word(&self, name: &str) -> Option<Known> {
