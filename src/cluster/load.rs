@@ -1,5 +1,6 @@
 //! How many sessions have a server of each node, or wait for one.
 
+use super::node::Sessions;
 use super::{Cluster, NodeId};
 
 impl Cluster {
@@ -13,29 +14,27 @@ impl Cluster {
 
     /// A session starts to use a server of `node`. Only that worker's thread may count for it.
     pub fn begin(&self, node: NodeId, worker: usize) {
-        if let Some(node) = self.node(node) {
-            node.begin(worker);
-        }
-    }
-
-    /// A session starts to wait for a server of `node`. Only that worker's thread may count for it.
-    pub fn begin_waiting(&self, node: NodeId, worker: usize) {
-        if let Some(node) = self.node(node) {
-            node.begin_waiting(worker);
-        }
-    }
-
-    /// A session waits no longer for a server of `node`.
-    pub fn end_waiting(&self, node: NodeId, worker: usize) {
-        if let Some(node) = self.node(node) {
-            node.end_waiting(worker);
-        }
+        self.count(node, worker, |sessions| sessions.in_flight.up());
     }
 
     /// A session has released its server of `node`.
     pub fn end(&self, node: NodeId, worker: usize) {
-        if let Some(node) = self.node(node) {
-            node.end(worker);
+        self.count(node, worker, |sessions| sessions.in_flight.down());
+    }
+
+    /// A session starts to wait for a server of `node`. Only that worker's thread may count for it.
+    pub fn begin_waiting(&self, node: NodeId, worker: usize) {
+        self.count(node, worker, |sessions| sessions.waiting.up());
+    }
+
+    /// A session waits no longer for a server of `node`.
+    pub fn end_waiting(&self, node: NodeId, worker: usize) {
+        self.count(node, worker, |sessions| sessions.waiting.down());
+    }
+
+    fn count(&self, node: NodeId, worker: usize, how: impl FnOnce(&Sessions)) {
+        if let Some(sessions) = self.node(node).and_then(|node| node.sessions(worker)) {
+            how(sessions);
         }
     }
 }

@@ -88,11 +88,11 @@ const LONGEST_MICROS: u32 = 10_000_000;
 
 /// One worker's sessions on a node.
 #[derive(Debug, Default)]
-struct Sessions {
+pub(super) struct Sessions {
     /// Those that have a server of it.
-    in_flight: Gauge,
+    pub(super) in_flight: Gauge,
     /// Those that wait for one.
-    waiting: Gauge,
+    pub(super) waiting: Gauge,
 }
 
 /// One PostgreSQL of a cluster.
@@ -274,27 +274,8 @@ impl Node {
         is_away
     }
 
-    pub(super) fn begin(&self, worker: usize) {
-        if let Some(lane) = self.sessions.get(worker) {
-            lane.in_flight.up();
-        }
-    }
-
-    pub(super) fn end(&self, worker: usize) {
-        if let Some(lane) = self.sessions.get(worker) {
-            lane.in_flight.down();
-        }
-    }
-
-    pub(super) fn begin_waiting(&self, worker: usize) {
-        if let Some(lane) = self.sessions.get(worker) {
-            lane.waiting.up();
-        }
-    }
-
-    pub(super) fn end_waiting(&self, worker: usize) {
-        if let Some(lane) = self.sessions.get(worker) {
-            lane.waiting.down();
-        }
+    /// Those of one worker.
+    pub(super) fn sessions(&self, worker: usize) -> Option<&Sessions> {
+        self.sessions.get(worker)
     }
 }

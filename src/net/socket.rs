@@ -131,7 +131,7 @@ impl Socket {
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Near(source) => {
-                std::future::poll_fn(|_| try_read(source, |plain| plain.peek(buf))).await
+                std::future::poll_fn(|_| source.try_read(|plain| plain.peek(buf))).await
             }
             Self::Tcp(stream) => stream.peek(buf).await,
             Self::Unix(_) | Self::Lost => Err(io::ErrorKind::Unsupported.into()),
@@ -154,26 +154,10 @@ impl Socket {
     }
 }
 
-/// Reads by `read`, which is not called before there may be something; else the task that runs waits for that.
-#[inline]
-fn try_read(
-    source: &Source<Plain>,
-    read: impl FnOnce(&Plain) -> io::Result<usize>,
-) -> Poll<io::Result<usize>> {
-    if !source.is_quiet() {
-        match read(source.get()) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => source.note_dry(),
-            result => return Poll::Ready(result),
-        }
-    }
-    source.watch_read();
-    Poll::Pending
-}
-
 /// Reads into `buf`. If that is not filled the socket is dry: the next read costs no system call before an event.
 #[inline]
 pub(super) fn read_near(source: &Source<Plain>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-    let polled = try_read(source, |plain| plain.read(buf));
+    let polled = source.try_read(|plain| plain.read(buf));
     if matches!(polled, Poll::Ready(Ok(count)) if count < buf.len()) {
         source.note_dry();
     }
@@ -183,14 +167,7 @@ pub(super) fn read_near(source: &Source<Plain>, buf: &mut [u8]) -> Poll<io::Resu
 /// Writes some of `buf`; if there is no room the task that runs waits for that.
 #[inline]
 pub(super) fn write_near(source: &Source<Plain>, buf: &[u8]) -> Poll<io::Result<usize>> {
-    if !source.is_full() {
-        match source.get().write(buf) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => source.note_full(),
-            result => return Poll::Ready(result),
-        }
-    }
-    source.watch_write();
-    Poll::Pending
+    source.try_write(|plain| plain.write(buf))
 }
 
 // === impl Plain ===

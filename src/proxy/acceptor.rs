@@ -157,15 +157,11 @@ fn poll_accept(
         return Poll::Pending;
     }
     *accepted += 1;
-    if !listener.is_quiet() {
-        match listener.get().accept() {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => listener.note_dry(),
-            result => return Poll::Ready(result),
-        }
+    let polled = listener.try_read(Listener::accept);
+    if polled.is_pending() {
+        *accepted = 0;
     }
-    *accepted = 0;
-    listener.watch_read();
-    Poll::Pending
+    polled
 }
 
 #[cfg(test)]

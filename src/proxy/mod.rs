@@ -79,7 +79,7 @@ pub struct Proxy {
     /// Monitors, janitor, HTTP: aborted when it has stopped.
     tasks: JoinSet<()>,
     monitors: Monitors,
-    /// Operators who want the configuration to be read again.
+    /// Operators who want the configuration to be read again; they are told that it is too late once it is dropped.
     reloads: mpsc::Receiver<Reload>,
     clock: Clock,
 }
@@ -162,7 +162,7 @@ impl Proxy {
     }
 
     async fn stop(mut self, how: Urgency, grace: Duration) {
-        drop(self.open);
+        drop((self.open, self.reloads));
         self.desk.begin_to_drain();
         for worker in &self.workers {
             worker.stop(how);

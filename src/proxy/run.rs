@@ -20,8 +20,8 @@ pub enum RunError {
 }
 
 /// Serves until SIGTERM (transactions may finish) or SIGINT (at once). Blocks: the calling thread becomes the
-/// control thread. At SIGHUP, and when an operator says RELOAD, the configuration is `load`ed again; one that cannot be used changes nothing, and its
-/// problems are logged.
+/// control thread. At SIGHUP, and when an operator says RELOAD, the configuration is `load`ed again; one that cannot be
+/// used changes nothing, and its problems are logged.
 ///
 /// # Errors
 ///

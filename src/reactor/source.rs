@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::task::Poll;
 
 use bitflags::bitflags;
 use mio::event::Event;
@@ -142,24 +143,11 @@ impl<S: AsRawFd> Source<S> {
         !self.place.readiness.get().intersects(Ready::READ | Ready::ENDED)
     }
 
-    /// Whether there was no room when something was last written.
-    #[inline]
-    pub fn is_full(&self) -> bool {
-        !self.place.readiness.get().contains(Ready::WRITE)
-    }
-
     /// The socket was read dry: the next read waits for an event.
     #[inline]
     pub fn note_dry(&self) {
         let readiness = &self.place.readiness;
         readiness.set(readiness.get() - Ready::READ);
-    }
-
-    /// The socket takes nothing more: the next write waits for an event.
-    #[inline]
-    pub fn note_full(&self) {
-        let readiness = &self.place.readiness;
-        readiness.set(readiness.get() - Ready::WRITE);
     }
 
     /// The task that runs is scheduled when there is something to read.
@@ -168,10 +156,33 @@ impl<S: AsRawFd> Source<S> {
         self.place.readiness.reader.set(self.place.home.current());
     }
 
-    /// The task that runs is scheduled when there is room to write.
+    /// Reads by `read`, which is not called before there may be something; else the task that runs waits for that.
     #[inline]
-    pub fn watch_write(&self) {
-        self.place.readiness.writer.set(self.place.home.current());
+    pub fn try_read<R>(&self, read: impl FnOnce(&S) -> io::Result<R>) -> Poll<io::Result<R>> {
+        if !self.is_quiet() {
+            match read(&self.io) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.note_dry(),
+                result => return Poll::Ready(result),
+            }
+        }
+        self.watch_read();
+        Poll::Pending
+    }
+
+    /// Writes by `write`, which is not called before there may be room; else the task that runs waits for that.
+    #[inline]
+    pub fn try_write<R>(&self, write: impl FnOnce(&S) -> io::Result<R>) -> Poll<io::Result<R>> {
+        let Place { readiness, home, .. } = &self.place;
+        if readiness.get().contains(Ready::WRITE) {
+            match write(&self.io) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    readiness.set(readiness.get() - Ready::WRITE);
+                }
+                result => return Poll::Ready(result),
+            }
+        }
+        readiness.writer.set(home.current());
+        Poll::Pending
     }
 }
 

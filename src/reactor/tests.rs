@@ -23,43 +23,17 @@ fn pair(home: &Arc<Home>) -> (Source<UnixStream>, UnixStream) {
     (Source::register(ours, home).unwrap(), theirs)
 }
 
-fn is_blocked(result: &io::Result<usize>) -> bool {
-    matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-}
-
 /// Reads as a session does: a read that does not fill `buf` has read the socket dry.
 async fn read(source: &Source<UnixStream>, buf: &mut [u8]) -> usize {
-    poll_fn(|_| {
-        if !source.is_quiet() {
-            let result = source.get().read(buf);
-            if !is_blocked(&result) {
-                let count = result.unwrap();
-                if count < buf.len() {
-                    source.note_dry();
-                }
-                return Poll::Ready(count);
-            }
-            source.note_dry();
-        }
-        source.watch_read();
-        Poll::Pending
-    })
-    .await
+    let count = poll_fn(|_| source.try_read(|mut stream| stream.read(buf))).await.unwrap();
+    if count < buf.len() {
+        source.note_dry();
+    }
+    count
 }
 
 async fn write(source: &Source<UnixStream>, bytes: &[u8]) -> usize {
-    poll_fn(|_| {
-        if !source.is_full() {
-            let result = source.get().write(bytes);
-            if !is_blocked(&result) {
-                return Poll::Ready(result.unwrap());
-            }
-            source.note_full();
-        }
-        source.watch_write();
-        Poll::Pending
-    })
-    .await
+    poll_fn(|_| source.try_write(|mut stream| stream.write(bytes))).await.unwrap()
 }
 
 /// Lets other tasks run, and the reactor look at its sockets.

@@ -143,9 +143,7 @@ impl Requests<'_> {
             counter.add(1);
         }
     }
-}
 
-impl Requests<'_> {
     /// Notes that something on its way sets parameters of which the text tells no more than the names.
     pub(super) fn note_unseen(&mut self, changes: &[Change]) {
         for change in changes {
@@ -244,8 +242,7 @@ impl Session {
         let _ = link.send(&[], &self.worker.recycler, cx);
     }
 
-    /// Notes why the client keeps its server. A pin in doubt is not shown before there is
-    /// an answer.
+    /// Notes why the client keeps its server. A pin in doubt is not shown before there is an answer.
     fn show_pins(&self) {
         let Phase::Attached(attached) = &self.phase else { return };
         if attached.inquiry == Inquiry::Due || attached.inquiry.is_asked() {
