@@ -15,7 +15,7 @@ pub struct Snapshot {
     /// What may happen in every statement: implicit casts, and what sorts and compares.
     pub(super) everywhere: Known,
     pub(super) currval: Currval,
-    /// Parameters whose values have several spellings, sorted.
+    /// Parameters that a session may set, sorted.
     pub(super) parameters: Vec<(Key, Parameter)>,
     pub(super) census: Census,
 }
