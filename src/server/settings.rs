@@ -119,7 +119,9 @@ impl Settings {
 
     /// Whether statements run as somebody else than who has logged in.
     pub fn is_somebody_else(&self) -> bool {
-        IDENTITY.iter().any(|name| self.get(name).is_some())
+        // `SET ROLE NONE` is who has logged in, whatever the role's own settings say.
+        let is_else = |value: &Value| *value != Value::Config("none".into());
+        IDENTITY.iter().any(|name| self.get(name).is_some_and(is_else))
     }
 
     /// What decides the meaning of texts; `None` if all of that is as on a fresh server.
@@ -162,6 +164,16 @@ pub fn same(a: &Arc<Settings>, b: &Arc<Settings>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_has_no_role_is_who_has_logged_in() {
+        let role = |role: &str| {
+            let mut set = Settings::default();
+            set.set("role", Some(Value::Config(role.into())));
+            set.is_somebody_else()
+        };
+        assert!(!role("none") && role("NONE") && role("reader"));
+    }
 
     #[test]
     fn some_settings_change_what_texts_mean() {

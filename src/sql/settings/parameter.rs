@@ -66,3 +66,35 @@ impl Change {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::settings::changes;
+
+    #[test]
+    fn who_may_set_what() {
+        let setter = |name, context| Parameter::of(name, ("bool", ""), context).setter;
+        assert_eq!(setter("jit", "user"), Setter::Anybody);
+        assert_eq!(setter("deadlock_timeout", "superuser"), Setter::Privileged);
+        assert_eq!(setter("temp_tablespaces", "user"), Setter::Privileged);
+        assert_eq!(Setter::of_unknown("my.own"), Setter::Anybody);
+        assert_eq!(Setter::of_unknown("dynamic_library_path"), Setter::Privileged);
+    }
+
+    #[test]
+    fn what_a_change_is_about() {
+        let about = |sql: &str| {
+            let changes = changes(sql.as_bytes()).unwrap();
+            let owned = |name: Option<&str>| name.map(str::to_owned);
+            (owned(changes[0].name()), owned(changes[0].lasting()))
+        };
+        let (jit, role) = (Some("jit".to_owned()), Some("role".to_owned()));
+        assert_eq!(about("set jit = off"), (jit.clone(), jit.clone()));
+        assert_eq!(about("set local role x"), (role.clone(), None));
+        assert_eq!(about("reset jit"), (jit.clone(), None));
+        assert_eq!(about("select set_config('role', 'x', false)"), (role.clone(), role));
+        assert_eq!(about("reset all"), (None, None));
+        assert_eq!(about("set transaction read only"), (None, None));
+    }
+}
