@@ -43,6 +43,9 @@ const OBJECTS: &str = "
     CREATE FUNCTION vouched_for() RETURNS int LANGUAGE plpgsql
         AS 'DECLARE x int; BEGIN EXECUTE ''SELECT 1'' INTO x; RETURN x; END';
     CREATE FUNCTION f_raw() RETURNS bigint STABLE LANGUAGE sql AS 'SELECT count(*) FROM raw';
+    CREATE FUNCTION f_field(int) RETURNS int LANGUAGE sql AS 'SELECT f_write()';
+    CREATE FUNCTION f_wraps(bigint) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN ($1::int).f_field; END';
+    CREATE FUNCTION f_param(k int) RETURNS int LANGUAGE sql AS 'SELECT k.f_field';
     CREATE VIEW v_ok AS SELECT id, f_pure(id) FROM t;
     CREATE VIEW v_vouched AS SELECT vouched_for() AS v FROM t;
     CREATE VIEW v_write AS SELECT id, f_write() FROM t; CREATE VIEW v_nested AS SELECT id FROM v_write;
@@ -58,6 +61,7 @@ const OBJECTS: &str = "
     CREATE FUNCTION to_cty(int) RETURNS cty LANGUAGE sql AS 'SELECT ROW(f_write())::cty';
     CREATE CAST (int AS cty) WITH FUNCTION to_cty(int);
     CREATE FUNCTION sneaky(t) RETURNS int LANGUAGE sql AS 'SELECT f_write()';
+    CREATE FUNCTION f_rows(VARIADIC t[]) RETURNS int LANGUAGE sql AS 'SELECT f_write()';
     CREATE AGGREGATE agg_ok(int) (sfunc = f_pure, stype = int, initcond = '0');
     CREATE AGGREGATE agg_write(int) (sfunc = op_write, stype = int, initcond = '0');
     CREATE TABLE tenants (id int); ALTER TABLE tenants ENABLE ROW LEVEL SECURITY;
@@ -87,7 +91,7 @@ const READS: &[&str] = &[
     "count(*) FROM ruled",
     "1 @@@@ 2",
     "5::d_ok, d_ok(5), 'sad'::mood",
-    "t.v FROM t",
+    "t.v, (t).v, (t).id.f_pure FROM t",
     "agg_ok(id) FROM t",
     "pg_catalog.upper('a'), lower('A')",
 ];
@@ -119,6 +123,14 @@ const NO_READS: &[&str] = &[
     "d_write(5)",
     "1::cty",
     "t.sneaky FROM t",
+    "t.f_rows FROM t",
+    "(t.id).f_field FROM t",
+    "(t).id.f_field FROM t",
+    "('{1}'::int[])[1] . \"f_field\"",
+    "(1::bigint).f_wraps",
+    "(1).f_param",
+    "('s'::text).nextval",
+    "(42::bigint).pg_advisory_xact_lock::text",
     "agg_write(id) FROM t",
     "upper('a')",
 ];

@@ -12,6 +12,7 @@ on_each_version!(
     no_volatile_function_is_a_read_but_those_that_are_known_to_be_harmless,
     functions_that_are_reads_answer_the_same_on_a_standby,
     operators_that_are_reads_are_not_volatile,
+    postgresqls_own_functions_of_a_row_do_no_harm_without_a_parenthesis,
 );
 
 /// Volatile by label, and yet no node's business: time, chance, sleep, and what all nodes store alike.
@@ -124,4 +125,28 @@ async fn operators_that_are_reads_are_not_volatile(major: u16) {
         assert!(!is_read, "{operator} is volatile");
     }
     assert!(is_read(&mut classifier, "SELECT a @> b FROM t"));
+}
+
+/// `SELECT t.f FROM t` calls a function without a parenthesis that would betray it.
+async fn postgresqls_own_functions_of_a_row_do_no_harm_without_a_parenthesis(major: u16) {
+    let cluster = shared_cluster(major).await;
+    let sql = "SELECT DISTINCT proname::text, '' FROM pg_proc
+        JOIN pg_type t ON t.oid = CASE WHEN provariadic <> 0 AND pronargs = 1 THEN provariadic ELSE proargtypes[0] END
+        WHERE pronamespace = 'pg_catalog'::regnamespace AND prokind = 'f' AND pronargs > 0
+            AND pronargs - pronargdefaults <= 1
+            AND (typname IN ('any', 'record') OR typname IN ('anyelement', 'anynonarray') OR typname LIKE 'anycompatible%')
+        ORDER BY 1";
+    let mut classifier = Classifier::new(64);
+    let functions = rows(cluster.primary(), sql).await;
+    assert!(functions.len() > 10, "{functions:?}");
+    // Of a row they say nothing, and the last two refuse to be called with it alone.
+    let harmless = [
+        "pg_column_compression",
+        "pg_column_toast_chunk_id",
+        "pg_restore_attribute_stats",
+        "pg_restore_relation_stats",
+    ];
+    let is_more = |name: &&str| !is_read(&mut classifier, &format!("SELECT {name}(t)"));
+    let mut more = functions.iter().map(|[name, _]| name.as_str()).filter(is_more);
+    assert!(more.all(|name| harmless.contains(&name)), "{functions:?}");
 }

@@ -132,7 +132,7 @@
 //! | what | where |
 //! |---|---|
 //! | **what a statement is** | |
-//! | which statements may run on a replica | `sql::query`, `sql::functions`; their corpus in `src/sql/testdata` |
+//! | which statements may run on a replica | `sql::query`, `sql::functions`, `sql::fields`; their corpus in `src/sql/testdata` |
 //! | what a name in a statement stands for | `sql::catalog`; when it is read again: [`cluster::catalog`] |
 //! | which texts need not be classified anew | `sql::exact`, `sql::stencil`, `sql::canonical` |
 //! | which texts are parsed once and only bound from then on | `sql::reuse`, `session::preparing` |

@@ -25,6 +25,7 @@ pub mod channels;
 mod classify;
 mod cursor;
 mod exact;
+mod fields;
 mod forms;
 mod functions;
 pub mod hint;

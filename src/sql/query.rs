@@ -7,6 +7,7 @@
 use super::ast;
 use super::catalog::Catalog;
 use super::cursor::name_of;
+use super::fields::Fields;
 use super::lexer::{Kind, Lexer, Token};
 use super::verdict::Why;
 
@@ -94,9 +95,13 @@ impl Gate<'_> {
     fn pass(&mut self) {
         let mut tokens = Lexer::new(self.text.as_bytes()).map_while(Result::ok).peekable();
         let mut window = Window::default();
+        let mut fields = Fields::default();
         while let Some(token) = tokens.next() {
             window.next = tokens.peek().copied();
             self.named(&token);
+            if fields.see(&token) {
+                self.field(&token);
+            }
             match token.kind {
                 Kind::Word => self.word(&token, &window),
                 Kind::QuotedWord if window.is_call() => self.call(&token, &window),
@@ -115,6 +120,15 @@ impl Gate<'_> {
         if matches!(token.kind, Kind::Word | Kind::QuotedWord)
             && let Some(known) = name_of(token).and_then(|name| self.catalog.word(&name))
             && let Some(why) = known.why
+        {
+            self.condemn(why);
+        }
+    }
+
+    /// A name behind a value may be a function.
+    fn field(&mut self, token: &Token<'_>) {
+        if let Some(name) = name_of(token)
+            && let Some(why) = self.catalog.field(&name)
         {
             self.condemn(why);
         }

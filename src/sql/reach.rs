@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use super::catalog::{Catalog, Known, Traces};
 use super::cursor::{Cursor, is_keyword, name_of};
+use super::fields::Fields;
 use super::functions;
 use super::lexer::{Kind, Lexer, Token};
 use super::query::may_be_call;
@@ -58,9 +59,11 @@ pub(super) fn reach(text: &[u8], class: Class, catalog: &Catalog) -> Reach {
     let mut schema = None;
     let mut last: Option<Token<'_>> = None;
     let mut is_target = false;
+    let mut fields = Fields::default();
     let may_name_others = matches!(class, Class::Read | Class::Primary(Why::Ddl));
     while let Some(token) = tokens.next() {
-        let is_qualified = last.is_some_and(|last| last.is(b"."));
+        let is_field = fields.see(&token);
+        let is_qualified = !is_field && last.is_some_and(|last| last.is(b"."));
         match token.kind {
             Kind::Word | Kind::QuotedWord => {
                 // Behind this name its columns may stand in parentheses.
@@ -71,10 +74,11 @@ pub(super) fn reach(text: &[u8], class: Class, catalog: &Catalog) -> Reach {
                 };
                 if let Some(name) = name_of(&token) {
                     let is_call = !is_target && tokens.peek().is_some_and(|next| next.is(b"("));
+                    let may_be_other = may_name_others || is_field;
                     let schema = schema.as_deref().filter(|_| is_qualified);
                     add_name(&mut reach, catalog, &name);
-                    let is_no_call = may_name_others && !catalog.knows(schema, &name);
-                    if is_call && !is_no_call {
+                    let is_no_call = may_be_other && !catalog.knows(schema, &name);
+                    if (is_call || is_field) && !is_no_call {
                         add_call(&mut reach, catalog, (&token, schema, &name));
                     }
                 }

@@ -4,6 +4,7 @@
 //! `temp` costs nothing, a function that takes a session lock is found wherever it stands.
 
 use super::cursor::is_keyword;
+use super::fields::Fields;
 use super::lexer::{Kind, Lexer, Token};
 use super::verdict::Effects;
 
@@ -52,11 +53,15 @@ impl<'a> Iterator for Statements<'a> {
 struct Watch<'a> {
     first: Option<Token<'a>>,
     previous: Option<Token<'a>>,
+    fields: Fields,
     effects: Effects,
 }
 
 impl<'a> Watch<'a> {
     fn see(&mut self, token: Token<'a>) {
+        if self.fields.see(&token) {
+            self.effects |= call_effects(&token);
+        }
         match token.kind {
             Kind::Word => self.see_word(&token),
             Kind::UnicodeWord => self.effects |= Effects::OPAQUE,

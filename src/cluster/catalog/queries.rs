@@ -35,7 +35,8 @@ const FUNCTIONS: [&str; 2] = [
      coalesce(p.pronargs >= 1 AND p.pronargs - p.pronargdefaults <= 1 AND t.typtype IN ('c', 'd', 'p'), false), \
      p.prorettype || ' ' || p.proargtypes::text, ",
     " FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang \
-     LEFT JOIN pg_type t ON t.oid = p.proargtypes[0] \
+     LEFT JOIN pg_type t ON t.oid = CASE WHEN p.pronargs = 1 AND p.provariadic <> 0 THEN p.provariadic \
+     ELSE p.proargtypes[0] END \
      LEFT JOIN pg_depend d ON d.classid = 1255 AND d.objid = p.oid AND d.deptype = 'e' \
      LEFT JOIN pg_extension e ON e.oid = d.refobjid WHERE p.oid >= 16384; ",
 ];

@@ -7,6 +7,7 @@
 use super::graph::Ref;
 use super::names::{Key, strongest};
 use crate::sql::cursor::name_of;
+use crate::sql::fields::{self, Fields};
 use crate::sql::functions;
 use crate::sql::lexer::{Kind, Lexer, Token, validate};
 use crate::sql::scan::{self, Leaves};
@@ -52,11 +53,18 @@ impl Body {
         let mut body =
             Self { refs: Vec::new(), why: None, tables: Tables::NONE, leaves: Leaves::Nothing };
         let mut tokens = Lexer::new(text.as_bytes()).map_while(Result::ok).peekable();
-        let mut before = None;
+        let mut before: Option<Token<'_>> = None;
+        let mut fields = Fields::default();
         while let Some(token) = tokens.next() {
+            // In SQL a name alone may be a parameter, and so a value.
+            let is_field = fields.see(&token)
+                || language == Language::Sql && before.is_some_and(|before| before.is(b"."));
             match token.kind {
                 Kind::Word | Kind::QuotedWord => {
                     let is_call = tokens.peek().is_some_and(|next| next.is(b"("));
+                    if is_field && !is_call {
+                        body.field(&token);
+                    }
                     body.name(&token, (before, is_call), text);
                     if token.kind == Kind::Word {
                         body.word(&token, before, language);
@@ -103,6 +111,15 @@ impl Body {
             || (name.starts_with("pg_") && name != "pg_catalog" && !is_type_position(before))
         {
             self.condemn(Why::SystemCatalog);
+        }
+    }
+
+    /// A name behind a value, or behind what may be one: if there is such a function it may be a call.
+    fn field(&mut self, token: &Token<'_>) {
+        let Some(name) = name_of(token) else { return };
+        self.refs.push(Ref::Call(Key::of(&name)));
+        if fields::reason(&name).is_some() {
+            self.call(&name);
         }
     }
 

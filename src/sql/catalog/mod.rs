@@ -17,6 +17,7 @@ mod rules;
 mod snapshot;
 mod tree;
 
+use super::fields;
 use super::functions;
 use super::settings::{Setter, ValueKind};
 use super::verdict::Why;
@@ -102,6 +103,22 @@ impl Catalog {
                 strongest(known.why, built_in.filter(|why| *why != Why::UnknownFunction))
             }
         }
+    }
+
+    /// Why `(value).name` keeps a query on the primary; `None` if it is safe, be it a field or a function.
+    pub(super) fn field(&self, name: &str) -> Option<Why> {
+        if self.overrides.is_unsafe(None, name) {
+            return Some(Why::Configured);
+        }
+        if self.overrides.is_safe(None, name) {
+            return None;
+        }
+        let others = match &self.objects {
+            Objects::Assumed => None,
+            Objects::Awaited => functions::is_unknown(name).then_some(Why::CatalogNotLoaded),
+            Objects::Known(_) => self.called(None, name).and_then(|known| known.why),
+        };
+        strongest(others, fields::reason(name))
     }
 
     /// What is known of a function that is not PostgreSQL's own.

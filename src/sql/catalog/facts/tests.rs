@@ -221,6 +221,46 @@ fn operators_types_columns_and_aggregates_are_calls_too() {
 }
 
 #[test]
+fn functions_are_called_like_fields_too() {
+    let one = with_tables(&[
+        function(16501, "writes", "insert into u values (1)"),
+        function(16502, "pure", "return a"),
+        function(16503, "sets", "perform set_config('a.b', 'c', false)"),
+        function(16504, "wraps", "return (a).writes"),
+        function(16505, "picks", "return (a).b.pure + (a).version"),
+        "function|16506|public|takes|v|sql||f||f|select k.writes".into(),
+        "function|16507|public|locks|v|sql||f||f|select k.pg_advisory_xact_lock".into(),
+        "function|16508|public|shows|v|sql||f||f|select t.version, t.v from t".into(),
+    ]);
+    for sql in ["select (1).pure, (t.a).v, (t).b.c from t", "select (1).picks", "select $1.shows"] {
+        assert_class(sql, &one, Class::Read);
+    }
+    for sql in [
+        "select (1).writes",
+        "select a[1] . \"writes\" from t",
+        "select $1.b.writes",
+        "select (1).wraps",
+        "select (1).takes",
+    ] {
+        assert_primary(sql, &one, Why::VolatileFunction);
+        assert_eq!(verdict_of(sql, &one).tables, Key::of("u").table(), "{sql}");
+    }
+    assert_primary("select (1).locks", &one, Why::Locking);
+    assert!(verdict_of("select (1).sets", &one).effects.contains(Effects::TRACES));
+    // A column that happens to have the name of a function of something else.
+    assert_class("select t.writes from t", &one, Class::Read);
+    let awaited = LiveCatalog::new(Catalog::awaited(Arc::default()), 1);
+    assert_primary("select (1).anything", &awaited, Why::CatalogNotLoaded);
+    assert_class("select (1).lower", &awaited, Class::Read);
+    let names = |name: &str| vec![name.to_owned()];
+    let told = Overrides::new(&names("writes"), &names("pure"), &[]);
+    let rows = [function(16501, "writes", "insert into u values (1)")];
+    let one = database(&[rows[0].as_str()], told);
+    assert_class("select (1).writes", &one, Class::Read);
+    assert_primary("select (1).pure", &one, Why::Configured);
+}
+
+#[test]
 fn an_implicit_cast_that_writes_keeps_everything_on_the_primary() {
     let one = with_tables(&[
         function(16501, "writes", "insert into t values (1)"),
