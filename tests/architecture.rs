@@ -26,7 +26,6 @@ const HOMES: &[(&str, &[&str])] = &[
     ("metrics", &["telemetry"]),
     ("metrics_exporter_prometheus", &["telemetry"]),
     ("mio", &["reactor"]),
-    ("serde", &["config"]),
     ("serde_json", &["http", "admin", "demo"]),
     ("sqlparser", &["sql"]),
     ("tokio_postgres", &["cluster", "demo"]),
