@@ -1,8 +1,10 @@
 //! Accepts connections and gives each to the worker with the fewest clients.
 
+use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -58,6 +60,10 @@ impl Listener {
         socket.bind(&address)?;
         // From here on the file is there to be removed.
         let listener = Self { socket, file };
+        if let Some(path) = &listener.file {
+            // As PostgreSQL's: the directory and the log-in decide who may connect, not our umask.
+            std::fs::set_permissions(path, Permissions::from_mode(0o777))?;
+        }
         listener.socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
         Ok(listener)
     }
@@ -129,37 +135,59 @@ impl Acceptor {
 }
 
 async fn accept(listener: &Source<Listener>, outlets: &[Outlet]) {
-    let mut accepted = 0;
+    let mut queue = Queue::default();
     loop {
-        match std::future::poll_fn(|cx| poll_accept(listener, &mut accepted, cx)).await {
+        match std::future::poll_fn(|cx| poll_accept(listener, &mut queue, cx)).await {
             Ok(socket) => {
                 if let Some(outlet) = outlets.iter().min_by_key(|outlet| outlet.load()) {
                     outlet.give(socket).await;
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                if queue.flow == Flow::Free {
+                    tracing::warn!(%error, "cannot accept a connection; trying until nobody waits");
+                }
+                queue.flow = Flow::Jammed;
                 tokio::time::sleep(BACK_OFF).await;
             }
         }
     }
 }
 
+/// The connections that wait to be accepted.
+#[derive(Default)]
+struct Queue {
+    /// How many have been accepted since others had their turn.
+    accepted: usize,
+    flow: Flow,
+}
+
+/// Whether a connection could not be accepted since the queue was last empty.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Flow {
+    #[default]
+    Free,
+    Jammed,
+}
+
 /// The next connection; every now and then others come first.
 fn poll_accept(
     listener: &Source<Listener>,
-    accepted: &mut usize,
+    queue: &mut Queue,
     cx: &Context<'_>,
 ) -> Poll<io::Result<Plain>> {
-    if *accepted == BATCH {
-        *accepted = 0;
+    if queue.accepted == BATCH {
+        queue.accepted = 0;
         cx.waker().wake_by_ref();
         return Poll::Pending;
     }
-    *accepted += 1;
+    queue.accepted += 1;
     let polled = listener.try_read(Listener::accept);
     if polled.is_pending() {
-        *accepted = 0;
+        if queue.flow == Flow::Jammed {
+            tracing::info!("connections are accepted again, and nobody waits");
+        }
+        *queue = Queue::default();
     }
     polled
 }
@@ -188,6 +216,7 @@ mod tests {
         let path = address.socket_path().unwrap();
         let listener = Listener::bind(&address, 1).unwrap();
         assert_eq!(listener.address(), None);
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o777);
         let second = Listener::bind(&address, 1).unwrap_err();
         assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
         let _client = std::os::unix::net::UnixStream::connect(&path).unwrap();

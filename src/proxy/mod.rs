@@ -11,6 +11,7 @@ mod acceptor;
 mod desk;
 mod dial;
 mod endpoints;
+mod files;
 mod herald;
 mod inbox;
 mod overview;

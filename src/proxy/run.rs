@@ -6,7 +6,7 @@ use std::io;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
-use crate::proxy::{Proxy, StartError};
+use crate::proxy::{Proxy, StartError, files};
 
 /// pgLagoon cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,7 @@ async fn serve<E: Error>(
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Runtime)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(RunError::Runtime)?;
+    files::raise_limit(config.listen.max_client_connections);
     let mut proxy = Proxy::start(config)?;
     announce(&proxy);
     loop {
@@ -75,6 +76,7 @@ async fn serve<E: Error>(
 }
 
 fn announce(proxy: &Proxy) {
+    tracing::info!(workers = proxy.workers.len(), "started");
     for address in proxy.addresses() {
         tracing::info!(%address, "listening");
     }
