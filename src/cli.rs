@@ -48,7 +48,8 @@ pub(crate) struct Setup {
     /// Address that clients connect to; may be given more than once [default: 127.0.0.1:6432]
     #[arg(long, value_name = "ADDRESS")]
     listen: Vec<String>,
-    /// URL of the primary: postgres://user:password@host:port/database
+    /// URL of the primary: postgres://user:password@host:port/database; without [users] its user may also use the
+    /// admin database
     #[arg(long, value_name = "URL")]
     primary: Option<String>,
     /// URL of a replica; may be given more than once

@@ -40,8 +40,8 @@
 //!
 //! # Threads
 //!
-//! Each worker thread has a [`reactor`] of its own, on which its clients live for good; an acceptor on the first of them
-//! gives each new socket to the worker with the fewest. Monitors, janitor and HTTP run on the control thread,
+//! Each worker thread has a [`reactor`] of its own, on which its clients live for good; an acceptor for each address, on the
+//! workers by turns, gives each new socket to the worker with the fewest. Monitors, janitor and HTTP run on the control thread,
 //! in tokio, so that they never delay a statement; it also keeps the workers' timers and connects their servers. A pool is
 //! shared by all workers; an idle server remembers the worker whose reactor watches its socket, and is moved (two
 //! system calls) only if a client of another worker needs it.

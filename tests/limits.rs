@@ -11,6 +11,7 @@ use crate::support::scripted;
 scripted!(
     query_wait_timeout_is_53300,
     the_session_goes_on_after_query_wait_timeout,
+    max_waiting_is_53300,
     max_client_connections_is_53300,
     a_cancel_request_is_let_in_beyond_max_client_connections,
     client_caps_of_user_and_database_are_53300,
@@ -84,6 +85,32 @@ async fn the_session_goes_on_after_query_wait_timeout(delivery: Delivery) {
     waiting.send(run_named("a")).await;
     server.answer(run_named("a"), [error("26000"), idle()]).await;
     waiting.expect([error("26000"), idle()]).await;
+}
+
+async fn max_waiting_is_53300(delivery: Delivery) {
+    let mut stage = Stage::with(delivery, |config| {
+        config.pool.default_pool_size = 1;
+        config.pool.max_waiting = 1;
+    })
+    .await;
+    let (mut client, mut server) = stage.pair().await;
+    begin(&mut client, &mut server).await;
+    let (mut waiting, mut third) = (stage.client().await, stage.client().await);
+    waiting.send([query("select 2")]).await;
+    stage.waiting(1).await;
+    for sent in [vec![query("select 3")], run_unnamed("select 3").to_vec()] {
+        third.send(sent).await;
+        refused(&mut third, "53300", "pool.max_waiting").await;
+        third.expect([idle()]).await;
+    }
+    client.send([query("commit")]).await;
+    server.answer([query("commit")], [complete("COMMIT"), idle()]).await;
+    client.expect([complete("COMMIT"), idle()]).await;
+    server.answer([query("select 2")], one_row("2")).await;
+    waiting.expect(one_row("2")).await;
+    third.send([query("select 4")]).await;
+    server.answer([query("select 4")], one_row("4")).await;
+    third.expect(one_row("4")).await;
 }
 
 async fn max_client_connections_is_53300(delivery: Delivery) {

@@ -25,9 +25,6 @@ pub use show::Scene;
 use crate::config::Config;
 use crate::telemetry::overview::{Finding, Overview, SocketOverview, Unforeseeable};
 
-/// The names of the admin database.
-pub const DATABASES: [&str; 2] = ["pglagoon", "pgbouncer"];
-
 /// What the admin database shows and commands.
 pub trait Pooler {
     /// The pooler as it is now.

@@ -13,6 +13,8 @@ pub struct Sources {
     text: String,
     variables: Vec<(String, String)>,
     flags: Vec<(Vec<String>, Entry)>,
+    /// Who may use the admin database where nothing else says so.
+    operator: Option<String>,
 }
 
 impl Sources {
@@ -48,7 +50,8 @@ impl Sources {
     }
 
     /// With `--primary` and any number of `--replica`: one database of the name that the primary's URL ends with
-    /// (else its user's name, else `postgres`). The URL's user may also use the admin database.
+    /// (else its user's name, else `postgres`). Unless users or `admin.admin_users` are configured the URL's user may
+    /// also use the admin database.
     pub fn nodes(self, primary: &str, replicas: &[String]) -> Self {
         let node = parse_node_url(primary, "").ok();
         let user = node.as_ref().and_then(|node| node.user.clone());
@@ -58,12 +61,7 @@ impl Sources {
         let with_primary = self.flag("--primary", &["databases", &name, "primary"], url);
         let urls = list(replicas, "--replica");
         let with_nodes = with_primary.flag("--replica", &["databases", &name, "replicas"], urls);
-        match user {
-            Some(user) => {
-                with_nodes.flag("--primary", &["admin", "admin_users"], list(&[user], "--primary"))
-            }
-            None => with_nodes,
-        }
+        Self { operator: user, ..with_nodes }
     }
 
     /// Reads and checks everything.
@@ -92,6 +90,7 @@ impl Sources {
         let variables = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         env::overlay(&mut tree, variables, &mut problems);
         self.overlay_flags(&mut tree, &mut problems);
+        self.appoint(&mut tree);
         let config = check::check(&tree, &mut problems);
         inspect(&config, &mut problems);
         problems.none_or(config)
@@ -102,6 +101,18 @@ impl Sources {
             if let Err(fault) = env::insert(tree, path, entry.clone()) {
                 problems.add(path.join("."), fault, entry.origin.clone());
             }
+        }
+    }
+
+    /// Makes the user of `--primary` an operator, if there are no other users and nobody has named operators.
+    fn appoint(&self, tree: &mut Tree) {
+        let is_decided = !check::declared(tree, "users").is_empty()
+            || check::declared(tree, "admin").contains(&"admin_users");
+        if let Some(user) = self.operator.as_ref().filter(|_| !is_decided) {
+            let path = ["admin", "admin_users"].map(str::to_owned);
+            let value = list(std::slice::from_ref(user), "--primary");
+            // An `admin` that is no table is told when the tree is checked.
+            let _ = env::insert(tree, &path, Entry { value, origin: Origin::Flag("--primary") });
         }
     }
 

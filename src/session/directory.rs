@@ -352,7 +352,7 @@ fn limits(config: &Config, size: PoolSize) -> Limits {
         reserve: size.reserve,
         reserve_after: config.pool.reserve_pool_timeout,
         max_connects: config.pool.max_concurrent_connects,
-        max_waiting: 0,
+        max_waiting: config.pool.max_waiting,
         login_retry: config.pool.server_login_retry,
         idle_timeout: config.pool.server_idle_timeout.unwrap_or_default(),
         order: match config.pool.server_order {

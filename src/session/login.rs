@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::auth::{self, Step, Subject};
+use crate::config::ADMIN_DATABASES;
 use crate::net::{Socket, Stream};
 use crate::protocol::{
     FrontendTag, SqlState, TransactionStatus, Version, backend, frame, frontend,
@@ -21,9 +22,6 @@ use crate::session::respond::Trouble;
 use crate::session::startup::{Request, StartupError, Visitor, Wish};
 use crate::session::welcome::{canonical, welcome};
 use crate::session::worker::Worker;
-
-/// The names of the admin database.
-const ADMIN_DATABASES: [&str; 2] = ["pglagoon", "pgbouncer"];
 
 /// The newest protocol that we speak with clients.
 const NEWEST: Version = Version::V3_2;

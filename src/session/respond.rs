@@ -87,13 +87,7 @@ impl Trouble {
                 "Shorten long transactions, or raise pool_size or query_wait_timeout.",
             ),
             Self::NoServer(error) => no_server(error),
-            Self::ShareTaken(limit) => hinted(
-                SqlState::TOO_MANY_CONNECTIONS,
-                &format!(
-                    "no replica could answer this read, nor the primary within query_wait_timeout ({limit:?})"
-                ),
-                "Reads that belong on replicas may use routing.primary_read_share percent of the primary's connections.",
-            ),
+            Self::ShareTaken(limit) => share_taken(*limit),
             Self::NoReplica => hinted(
                 SqlState::CANNOT_CONNECT_NOW,
                 "no replica is fresh enough for this read",
@@ -109,27 +103,16 @@ impl Trouble {
                 "this read-only transaction runs on a replica, where its statement would leave session state behind",
                 "Begin such a transaction with /* pglagoon: primary */ in front.",
             ),
-            Self::StatementTooLong(limit) => hinted(
-                SqlState::PROGRAM_LIMIT_EXCEEDED,
-                &format!(
-                    "prepared statement is longer than limits.max_statement_inspect ({limit} bytes)"
-                ),
-                "Raise that limit, or pass values as parameters.",
-            ),
+            Self::StatementTooLong(limit) => statement_too_long(*limit),
             Self::Cancelled => {
                 plain(SqlState::QUERY_CANCELED, "canceling statement due to user request")
             }
-            Self::StatementsTooMany(limit) => hinted(
-                SqlState::CONFIGURATION_LIMIT_EXCEEDED,
-                &format!(
-                    "too many prepared statements for limits.prepared_statement_bytes ({limit})"
-                ),
-                "DEALLOCATE those that are not used any more, or raise the limit.",
+            Self::StatementsTooMany(limit) => statements_too_many(*limit),
+            Self::NotificationsMissed => detailed(
+                SqlState::WARNING,
+                "notifications may have been missed",
+                "The connection that listens for all clients was lost and is back.",
             ),
-            Self::NotificationsMissed => Parts {
-                detail: Some("The connection that listens for all clients was lost and is back."),
-                ..plain(SqlState::WARNING, "notifications may have been missed")
-            },
             Self::NotificationsTooMany => hinted(
                 SqlState::CONFIGURATION_LIMIT_EXCEEDED,
                 "too many notifications for limits.notification_bytes wait for this client",
@@ -139,66 +122,28 @@ impl Trouble {
                 plain(SqlState::ADMIN_SHUTDOWN, "this database or user is no longer configured")
             }
             Self::Shutdown => plain(SqlState::ADMIN_SHUTDOWN, "pgLagoon is shutting down"),
-            Self::ReplicaLost
-            | Self::ServerLost
-            | Self::PrimaryReplaced
-            | Self::ServerOutOfStep(_)
-            | Self::SettingsRefused => self.loss(),
-            Self::QueryTimeout(_)
-            | Self::TransactionTimeout(_)
-            | Self::IdleTransactionTimeout(_)
-            | Self::ClientIdleTimeout(_) => self.timeout(),
-        }
-    }
-
-    /// A server was lost.
-    fn loss(&self) -> Parts {
-        const UNKNOWN: &str = "Whether the last statement took effect is not known.";
-        let code = SqlState::CONNECTION_FAILURE;
-        match self {
-            Self::ReplicaLost => Parts {
-                detail: Some("The session is as it was; the read can be run again."),
-                ..plain(SqlState::SERIALIZATION_FAILURE, "the replica that ran this read has gone")
-            },
-            Self::ServerOutOfStep(what) => plain(code, what),
-            Self::PrimaryReplaced => Parts {
-                detail: Some(UNKNOWN),
-                ..plain(
-                    code,
-                    "another node has become the primary in the midst of this session's work",
-                )
-            },
-            Self::SettingsRefused => Parts {
-                detail: Some(UNKNOWN),
-                ..hinted(
-                    code,
-                    "a server refused the settings of this session",
-                    "A role or schema that the session has set may have been dropped.",
-                )
-            },
-            _ => Parts {
-                detail: Some(UNKNOWN),
-                ..plain(code, "the server closed the connection unexpectedly")
-            },
-        }
-    }
-
-    /// Something took too long.
-    fn timeout(&self) -> Parts {
-        let (code, key, limit) = match self {
+            Self::ReplicaLost => detailed(
+                SqlState::SERIALIZATION_FAILURE,
+                "the replica that ran this read has gone",
+                "The session is as it was; the read can be run again.",
+            ),
+            Self::ServerLost => lost("the server closed the connection unexpectedly"),
+            Self::PrimaryReplaced => {
+                lost("another node has become the primary in the midst of this session's work")
+            }
+            Self::SettingsRefused => settings_refused(),
+            Self::ServerOutOfStep(what) => plain(SqlState::CONNECTION_FAILURE, what),
+            Self::QueryTimeout(limit) => timeout(SqlState::QUERY_CANCELED, "query_timeout", *limit),
             Self::TransactionTimeout(limit) => {
-                (SqlState::TRANSACTION_TIMEOUT, "transaction_timeout", limit)
+                timeout(SqlState::TRANSACTION_TIMEOUT, "transaction_timeout", *limit)
             }
             Self::IdleTransactionTimeout(limit) => {
-                (SqlState::IDLE_IN_TRANSACTION_TIMEOUT, "idle_transaction_timeout", limit)
+                timeout(SqlState::IDLE_IN_TRANSACTION_TIMEOUT, "idle_transaction_timeout", *limit)
             }
             Self::ClientIdleTimeout(limit) => {
-                (SqlState::IDLE_SESSION_TIMEOUT, "client_idle_timeout", limit)
+                timeout(SqlState::IDLE_SESSION_TIMEOUT, "client_idle_timeout", *limit)
             }
-            Self::QueryTimeout(limit) => (SqlState::QUERY_CANCELED, "query_timeout", limit),
-            _ => (SqlState::QUERY_CANCELED, "timeout", &Duration::ZERO),
-        };
-        plain(code, &format!("terminating connection due to {key} ({limit:?})"))
+        }
     }
 }
 
@@ -218,6 +163,52 @@ fn hinted(code: SqlState, message: &str, hint: &'static str) -> Parts {
     Parts { hint: Some(hint), ..plain(code, message) }
 }
 
+fn detailed(code: SqlState, message: &str, detail: &'static str) -> Parts {
+    Parts { detail: Some(detail), ..plain(code, message) }
+}
+
+/// A server was lost with a statement.
+fn lost(message: &str) -> Parts {
+    let detail = "Whether the last statement took effect is not known.";
+    detailed(SqlState::CONNECTION_FAILURE, message, detail)
+}
+
+fn settings_refused() -> Parts {
+    let hint = "A role or schema that the session has set may have been dropped.";
+    Parts { hint: Some(hint), ..lost("a server refused the settings of this session") }
+}
+
+/// Something took too long, and its client must go.
+fn timeout(code: SqlState, key: &str, limit: Duration) -> Parts {
+    plain(code, &format!("terminating connection due to {key} ({limit:?})"))
+}
+
+fn statement_too_long(limit: usize) -> Parts {
+    hinted(
+        SqlState::PROGRAM_LIMIT_EXCEEDED,
+        &format!("prepared statement is longer than limits.max_statement_inspect ({limit} bytes)"),
+        "Raise that limit, or pass values as parameters.",
+    )
+}
+
+fn statements_too_many(limit: usize) -> Parts {
+    hinted(
+        SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+        &format!("too many prepared statements for limits.prepared_statement_bytes ({limit})"),
+        "DEALLOCATE those that are not used any more, or raise the limit.",
+    )
+}
+
+fn share_taken(limit: Duration) -> Parts {
+    hinted(
+        SqlState::TOO_MANY_CONNECTIONS,
+        &format!(
+            "no replica could answer this read, nor the primary within query_wait_timeout ({limit:?})"
+        ),
+        "Reads that belong on replicas may use routing.primary_read_share percent of the primary's connections.",
+    )
+}
+
 /// What a client is told when its pool cannot give it a server.
 fn no_server(error: &WaitError<ConnectError>) -> Parts {
     match error {
@@ -232,8 +223,8 @@ fn no_server(error: &WaitError<ConnectError>) -> Parts {
         },
         WaitError::QueueFull => hinted(
             SqlState::TOO_MANY_CONNECTIONS,
-            "too many clients wait for a server connection",
-            "Raise pool_size or lower the number of clients.",
+            "more clients than pool.max_waiting wait for a server connection",
+            "Shorten long transactions, or raise pool_size or max_waiting.",
         ),
         WaitError::Closed => hinted(
             SqlState::CANNOT_CONNECT_NOW,

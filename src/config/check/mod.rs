@@ -89,7 +89,7 @@ fn named<T>(
 }
 
 /// The names in the table `name`, whether what they stand for is right or wrong.
-fn declared<'a>(tree: &'a Tree, name: &str) -> Vec<&'a str> {
+pub(super) fn declared<'a>(tree: &'a Tree, name: &str) -> Vec<&'a str> {
     match tree.get(name).map(|entry| &entry.value) {
         Some(Value::Table(tables)) => tables.keys().map(String::as_str).collect(),
         _ => Vec::new(),

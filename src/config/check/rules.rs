@@ -2,7 +2,8 @@
 
 use crate::config::keys::join;
 use crate::config::model::{
-    AuthMethod, ClientTlsMode, Config, Overrides, Pool, Routing, Split, Trust, User, UserSecret,
+    ADMIN_DATABASES, AuthMethod, ClientTlsMode, Config, Overrides, Pool, Routing, Split, Trust,
+    User, UserSecret,
 };
 use crate::config::problem::Problems;
 use crate::config::value::Origin;
@@ -25,6 +26,9 @@ fn databases(config: &Config, problems: &mut Problems) {
         let path = join("databases", name);
         if ADMIN_DATABASES.contains(&name.as_str()) {
             add(problems, &path, "the name is taken by the admin database; choose another");
+        }
+        if name == "*" {
+            add(problems, &path, "there is no wildcard; each database needs a table of its own");
         }
         pool_sizes(&path, &config.pool, &database.overrides, problems);
         if database.routing != config.routing {
@@ -127,5 +131,3 @@ fn is_md5(user: &User) -> bool {
 fn add(problems: &mut Problems, key: &str, fault: impl Into<String>) {
     problems.add(key, fault, Origin::Default);
 }
-
-const ADMIN_DATABASES: [&str; 2] = ["pglagoon", "pgbouncer"];

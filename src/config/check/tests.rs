@@ -236,6 +236,10 @@ fn contradictions_are_told() {
         ("replicas = [\"postgres://u@host\"]", "databases.app.replicas[0]: host:5432 is already"),
         ("replicas = [\"postgres://b\"]", "databases.app: the primary's URL and that of b:5432"),
         ("[databases.pgbouncer]\nprimary = \"postgres://u:pw@h\"", "databases.pgbouncer: the name"),
+        (
+            "[databases.\"*\"]\nprimary = \"postgres://u:pw@h\"",
+            "databases.\"*\": there is no wildcard",
+        ),
         ("[databases.b]\nprimary = \"postgres://u:p@h\"", "databases.b.primary: another primary's"),
         ("[databases.b]\nprimary = \"postgres://h\"", "databases.b.primary: no [users.<name>]"),
         ("monitor_password = \"x\"", "databases.app.monitor_password: needs monitor_user"),
@@ -350,6 +354,24 @@ fn the_command_line_alone_is_enough() {
 
     let wrong = Sources::new().nodes("a:1", &[]).load().unwrap_err().to_string();
     assert!(wrong.contains("(command line, --primary)"), "{wrong}");
+}
+
+#[test]
+fn the_user_of_the_command_line_is_an_operator_only_if_nothing_else_is_said() {
+    let flags = || Sources::new().nodes("postgres://u:pw@a/shop", &[]);
+    let admins = |sources: Sources| sources.load().unwrap().admin.admin_users;
+    let variable = |name: &str, value: &str| [(name.to_owned(), value.to_owned())];
+    assert_eq!(admins(flags().file("[admin]\nstats_users = [\"u\"]\n[users]")), ["u"]);
+    assert!(admins(flags().file("[admin]\nadmin_users = []")).is_empty());
+    let named = variable("PGLAGOON_ADMIN__ADMIN_USERS", "v");
+    let users = "[users.u]\npassword = \"x\"\n[users.v]\npassword = \"x\"";
+    assert_eq!(admins(flags().file(users).environment(named)), ["v"]);
+    assert!(admins(flags().file(users)).is_empty());
+    // The URL's user need not be one of them.
+    let other = variable("PGLAGOON_USERS__W__PASSWORD", "x");
+    assert!(admins(flags().environment(other)).is_empty());
+    let told = flags().file("admin = 1").load().unwrap_err().to_string();
+    assert!(told.starts_with("admin: expected a table") && !told.contains('\n'), "{told}");
 }
 
 #[test]

@@ -16,11 +16,14 @@ section! {
     Listen {
         /// Addresses that clients connect to: one string or a list. An IP address with a port
         /// (`127.0.0.1:6432`, `[::1]:6432`, `0.0.0.0:6432`) or the directory of a Unix socket
-        /// (`/run/pglagoon` or `/run/pglagoon:6432`; the file is `.s.PGSQL.<port>`).
+        /// (`/run/pglagoon` or `/run/pglagoon:6432`; the file is `.s.PGSQL.<port>`, for everybody who may enter the
+        /// directory).
         address: Vec<ListenAddress>, Addresses, vec![ListenAddress::Tcp(LOOPBACK_6432)], Restart;
-        /// Worker threads. "auto" or a number. Each client lives on one worker.
+        /// Worker threads: a number, or "auto" for half as many as there are processors. That is right where PostgreSQL
+        /// runs on the same machine; elsewhere give the number of processors. Each client lives on one worker.
         workers: Workers, WorkerCount, Workers::Auto, Restart;
-        /// Clients that may be connected at once. One more is refused with SQLSTATE 53300.
+        /// Clients that may be connected at once. One more is refused with SQLSTATE 53300. Each is an open file, and so
+        /// is each server connection: pgLagoon raises its limit of them as far as it may, and warns if that is too low.
         max_client_connections: usize, CountAboveZero, 10_000, Reload;
         /// Length of the kernel's queue of connections that wait to be accepted.
         backlog: usize, CountAboveZero, 4096, Restart;
@@ -108,7 +111,7 @@ impl fmt::Display for ListenAddress {
 /// How many worker threads carry clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Workers {
-    /// As many as measurements recommend for this machine.
+    /// Half as many as there are processors.
     Auto,
     /// Exactly so many.
     Count(NonZeroUsize),
@@ -159,6 +162,9 @@ keywords! {
         Json = "json",
     }
 }
+
+/// The names of the admin database.
+pub const ADMIN_DATABASES: [&str; 2] = ["pglagoon", "pgbouncer"];
 
 const LOOPBACK_6432: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6432);
 const LOOPBACK_9632: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9632);

@@ -121,6 +121,6 @@ pub struct PoolSize {
 pub struct ServerLogin<'a> {
     /// The user's name on the server.
     pub user: &'a str,
-    /// Its password; none when the server trusts us or a certificate is enough.
+    /// Its password; none when the server asks for none.
     pub password: Option<&'a Secret>,
 }

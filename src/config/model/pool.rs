@@ -23,6 +23,8 @@ section! {
         reserve_pool_timeout: Duration, Time, Duration::from_secs(5), Reload;
         /// How long a client may wait for a server before its statement fails; 0 means for ever.
         query_wait_timeout: Option<Duration>, TimeOrOff, Some(Duration::from_mins(2)), Reload;
+        /// Clients that may wait for a server of one pool; one more fails with SQLSTATE 53300. 0 means any number.
+        max_waiting: usize, Count, 0, Reload;
         /// Age at which an idle server connection is closed (spread by some percent); 0 means never.
         server_lifetime: Option<Duration>, TimeOrOff, Some(Duration::from_hours(1)), Reload;
         /// Time unused after which a server connection is closed; 0 means never.
@@ -36,7 +38,7 @@ section! {
         max_db_connections: Option<usize>, CountOrUnlimited, None, Reload;
         /// Server connections of one user, over all databases and nodes; 0 means no limit.
         max_user_connections: Option<usize>, CountOrUnlimited, None, Reload;
-        /// Log-ins to one node that may be under way at once, so that a storm of clients is not a storm of log-ins.
+        /// Log-ins of one pool that may be under way at once, so that a storm of clients is not a storm of log-ins.
         max_concurrent_connects: usize, CountAboveZero, 4, Reload;
         /// Which idle server connection a client gets: "newest" (the one used last, so that few stay busy and the others
         /// can close) or "oldest" (each in turn, so that all are used alike).
@@ -59,7 +61,8 @@ section! {
         idle_transaction_timeout: Option<Duration>, TimeOrOff, None, Reload;
         /// Time that a transaction may take before its client is disconnected; 0 means for ever.
         transaction_timeout: Option<Duration>, TimeOrOff, None, Reload;
-        /// Time that a statement may take before it is cancelled; 0 means for ever.
+        /// Time that a statement may take before it is cancelled and its client is disconnected (57014); 0 means for
+        /// ever. PostgreSQL's statement_timeout ends the statement alone.
         query_timeout: Option<Duration>, TimeOrOff, None, Reload;
         /// Time that transactions have to finish after SIGTERM.
         shutdown_grace: Duration, Time, Duration::from_secs(30), Reload;

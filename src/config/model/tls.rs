@@ -23,8 +23,8 @@ section! {
         /// "disable", "allow", "prefer", "require", "verify-ca" or "verify-full", as libpq's sslmode. A URL's
         /// ?sslmode= beats it for that node.
         mode: ServerTlsMode, Keyword, ServerTlsMode::Prefer, Reload;
-        /// File with the authorities that verify-ca and verify-full trust, in PEM; "" means the system's. A URL's
-        /// ?sslrootcert= beats it for that node.
+        /// File with the authorities to trust, in PEM; "" means the system's for verify-ca and verify-full. With a file
+        /// require, too, checks the certificate, as verify-ca does. A URL's ?sslrootcert= beats it for that node.
         ca_file: Option<PathBuf>, File, None, Reload;
     }
 }
@@ -52,7 +52,7 @@ keywords! {
         Allow = "allow",
         /// If the server can.
         Prefer = "prefer",
-        /// Always; the certificate is not checked.
+        /// Always; the certificate is checked, as with `verify-ca`, only where a file of authorities is given.
         Require = "require",
         /// Always; the certificate must be signed by a trusted authority.
         VerifyCa = "verify-ca",
