@@ -44,7 +44,7 @@ use clap::Parser as _;
 use serde_json::json;
 
 use front::Kind;
-use options::{Options, Processors};
+use options::{Company, Options, Processors};
 use setup::Setup;
 use synthetic::Role;
 use table::Table;
@@ -80,7 +80,7 @@ fn compare() -> Result<(), Box<dyn Error>> {
     let plan = Options::parse().plan();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let setup = runtime.block_on(Setup::start(&plan.program))?;
+    let setup = runtime.block_on(Setup::start(&plan.program, plan.company))?;
     let mut about = setup.describe();
     if plan.processors == Processors::Apart {
         about = format!("{about}\n{}", apart::keep_apart(&setup.servers())?);
@@ -97,8 +97,10 @@ fn compare() -> Result<(), Box<dyn Error>> {
     }
     println!("\n{about}");
     print!("{}", report::text(&tables));
-    let directory = write(&about, &tables)?;
-    println!("\nfigures and plots are in {}", directory.display());
+    if plan.company == Company::Others {
+        let directory = write(&about, &tables)?;
+        println!("\nfigures and plots are in {}", directory.display());
+    }
     Ok(())
 }
 

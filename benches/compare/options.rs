@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 
 /// Compares pgLagoon with PgBouncer, Pgpool-II and a bare relay on this machine.
 #[derive(Debug, Parser)]
@@ -34,6 +34,15 @@ pub(crate) struct Options {
     /// Who runs where
     #[arg(long, value_enum, default_value_t = Processors::Shared)]
     processors: Processors,
+    /// Get no other pooler, and leave the figures of earlier runs in place
+    #[arg(long)]
+    alone: bool,
+    #[command(flatten)]
+    cargo: Cargo,
+}
+
+#[derive(Args, Debug)]
+struct Cargo {
     /// What cargo says to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
@@ -93,6 +102,15 @@ pub(crate) enum Processors {
     Apart,
 }
 
+/// Whom pgLagoon is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Company {
+    /// With nobody: the run serves something else than its figures.
+    Nobody,
+    /// With the other poolers that can be had.
+    Others,
+}
+
 /// What is to be done.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -105,6 +123,7 @@ pub(crate) struct Plan {
     /// pgLagoon.
     pub(crate) program: PathBuf,
     pub(crate) processors: Processors,
+    pub(crate) company: Company,
 }
 
 impl Options {
@@ -123,6 +142,7 @@ impl Options {
             clients: self.clients,
             protocols: self.protocols.unwrap_or_else(|| Protocol::value_variants().to_vec()),
             processors: self.processors,
+            company: if self.alone { Company::Nobody } else { Company::Others },
             program: self.program.unwrap_or_else(|| env!("CARGO_BIN_EXE_pglagoon").into()),
         }
     }

@@ -12,6 +12,7 @@ use pglagoon::demo::{Authentication, Cluster, ClusterBuilder, Installation, Sear
 
 use crate::configuration::{Config, Entrance, Nodes};
 use crate::front::Kind;
+use crate::options::Company;
 
 /// Rows of pgbench, in units of 100,000.
 const SCALE: &str = "2";
@@ -33,6 +34,7 @@ pub(crate) struct Setup {
     tools: PathBuf,
     pub(crate) pgbouncer: Option<PgBouncer>,
     pub(crate) pgpool: Option<PathBuf>,
+    company: Company,
     /// For configurations and logs.
     scratch: tempfile::TempDir,
     postgres: String,
@@ -47,7 +49,7 @@ pub(crate) struct PgBouncer {
 
 impl Setup {
     /// Finds or installs the programs, and starts a primary with two replicas.
-    pub(crate) async fn start(program: &Path) -> Result<Self, Box<dyn Error>> {
+    pub(crate) async fn start(program: &Path, company: Company) -> Result<Self, Box<dyn Error>> {
         let search = Search::new();
         let installation = search.find_or_install()?;
         let tools = search.tools()?;
@@ -65,6 +67,10 @@ impl Setup {
         }
         cluster.wait_caught_up().await?;
         let postgres = cluster.primary().query_text("SHOW server_version").await?;
+        let (pgbouncer, pgpool) = match company {
+            Company::Nobody => (None, None),
+            Company::Others => (PgBouncer::find_or_install(), find_or_install("pgpool")),
+        };
         let setup = Self {
             cluster,
             installation,
@@ -72,8 +78,9 @@ impl Setup {
                 .canonicalize()
                 .map_err(|error| format!("{}: {error}", program.display()))?,
             tools,
-            pgbouncer: PgBouncer::find_or_install(),
-            pgpool: find_or_install("pgpool"),
+            pgbouncer,
+            pgpool,
+            company,
             scratch,
             postgres: postgres.unwrap_or_default(),
         };
@@ -146,6 +153,7 @@ impl Setup {
     /// The versions, and what cannot be compared.
     pub(crate) fn describe(&self) -> String {
         let pgbouncer = match &self.pgbouncer {
+            None if self.company == Company::Nobody => "alone".to_owned(),
             None => {
                 "there is no PgBouncer here and none can be installed: nothing to compare with. \
                      PGLAGOON_PGBOUNCER may name its program."
