@@ -97,6 +97,8 @@ const ROLES: &str = "
     CREATE ROLE writer;
     CREATE ROLE boss SUPERUSER;
     GRANT reader, writer, boss TO differ;
+    CREATE ROLE steward SUPERUSER LOGIN;
+    ALTER ROLE steward SET role = reader;
     CREATE ROLE stranger;
     CREATE DATABASE differ_1 OWNER differ;
 ";
@@ -262,6 +264,7 @@ async fn start_pooler(cluster: &Cluster) -> Pooler {
         ("users.app.password".to_owned(), String::new()),
         ("users.differ.trust".to_owned(), "true".to_owned()),
         ("users.postgres.trust".to_owned(), "true".to_owned()),
+        ("users.steward.trust".to_owned(), "true".to_owned()),
         ("pool.server_order".to_owned(), "\"oldest\"".to_owned()),
         ("listen.workers".to_owned(), "1".to_owned()),
         ("logging.level".to_owned(), "\"debug\"".to_owned()),

@@ -74,6 +74,10 @@ struct Guest {
     listens: Vec<String>,
 }
 
+/// Where a statement runs, and with whose settings.
+const WHERE: &str = "SELECT concat_ws(' ', pg_backend_pid(), pg_is_in_recovery(), \
+    pg_last_wal_replay_lsn(), current_setting('work_mem'), current_setting('torture.tag'))";
+
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
@@ -211,6 +215,8 @@ impl Guest {
         let (tag, work_mem) = (self.id, self.work_mem);
         let set = format!("SET torture.tag = {tag}; SET work_mem = {work_mem}");
         self.client.batch_execute(&set).await.unwrap();
+        // Another session has written its rows; from here on they are as fresh as its own.
+        self.client.batch_execute("DELETE FROM torture WHERE tag < 0").await.unwrap();
         self.statements.clear();
         self.listens.clear();
     }
@@ -280,11 +286,14 @@ impl Guest {
     }
 
     async fn read(&mut self) -> Result<(), Error> {
-        if self.dice.random_bool(0.5) {
-            self.check(&self.one(&self.count()).await?, self.rows);
+        let found = if self.dice.random_bool(0.5) {
+            self.one(&self.count()).await?
         } else {
-            let row = self.client.query_one(&self.count(), &[]).await?;
-            self.check(row.get(0), self.rows);
+            self.client.query_one(&self.count(), &[]).await?.get(0)
+        };
+        if found != format!("{} 0", self.rows) {
+            let later = (self.one(&self.count()).await?, self.one(WHERE).await?);
+            panic!("guest {}: {} rows, not {found}, later {later:?}", self.id, self.rows);
         }
         Ok(())
     }
@@ -346,7 +355,11 @@ impl Guest {
     }
 
     async fn look_at_settings(&mut self) -> Result<(), Error> {
-        assert_eq!(self.one("SHOW work_mem").await?, memory(self.work_mem));
+        let found = self.one("SHOW work_mem").await?;
+        if found != memory(self.work_mem) {
+            let later = (self.one("SHOW work_mem").await?, self.one(WHERE).await?);
+            panic!("guest {}: {} kB, not {found}, later {later:?}", self.id, self.work_mem);
+        }
         let tag = self.one("SELECT current_setting('torture.tag')").await?;
         assert_eq!(tag, self.id.to_string());
         assert_eq!(self.one("SELECT tag FROM shadow").await?, "-1");

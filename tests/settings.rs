@@ -301,7 +301,7 @@ async fn a_value_that_only_the_server_knows_is_asked_for(delivery: Delivery) {
     let told = values(&["f", "f", "f", "f", "it's"]);
     server.reply([told.clone(), complete("SELECT 1"), idle()]).await;
     let mut other = stage.client().await;
-    arrives_with(&mut other, &mut server, "RESET \"my\".\"own\";").await;
+    arrives_with(&mut other, &mut server, "RESET ALL;").await;
     arrives_with(&mut client, &mut server, "SET \"my\".\"own\" TO 'it''s';").await;
     // Nothing has become of it.
     set_unseen(&mut client, &mut server).await;

@@ -26,6 +26,9 @@ pub const DATE_STYLE: &str = "datestyle";
 /// (`SET SESSION AUTHORIZATION` in the manual).
 pub const IDENTITY: [&str; 2] = ["session_authorization", "role"];
 
+/// The role of who has logged in (`SET ROLE NONE`).
+const NOBODY: &str = "none";
+
 /// A set of parameters that differ from what a fresh server connection has; sorted by name.
 ///
 /// Sets are shared: clients that want the same hold the same `Arc`, and a server that has the very set that its
@@ -119,9 +122,15 @@ impl Settings {
 
     /// Whether statements run as somebody else than who has logged in.
     pub fn is_somebody_else(&self) -> bool {
-        // `SET ROLE NONE` is who has logged in, whatever the role's own settings say.
-        let is_else = |value: &Value| *value != Value::Config("none".into());
+        let is_else = |value: &Value| *value != Value::Config(NOBODY.into());
         IDENTITY.iter().any(|name| self.get(name).is_some_and(is_else))
+    }
+
+    /// Whether on a server with these settings statements run as somebody else than who has logged in, or they would with
+    /// those that are `wanted`. No role is not the same as none said: a role may have settings of its own, such as a role.
+    pub fn is_or_becomes_somebody_else(&self, wanted: &Self) -> bool {
+        let is_same = IDENTITY.iter().all(|name| self.get(name) == wanted.get(name));
+        !is_same || self.is_somebody_else()
     }
 
     /// What decides the meaning of texts; `None` if all of that is as on a fresh server.

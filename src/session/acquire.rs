@@ -233,6 +233,9 @@ impl Session {
         self.held.pass_to(link, side, &self.worker);
         let is_replayable = side.is_replica()
             && matches!(reason, Reason::Read | Reason::ReadOnlyTransaction | Reason::ReplicaFailed);
+        // What a replica has refused writes perhaps, whatever it was taken for.
+        let is_in_doubt =
+            side.is_primary() && matches!(reason, Reason::Learned | Reason::ReplicaFailed);
         let pins = match policy.mode {
             PoolMode::Session => Pins::SESSION_MODE,
             PoolMode::Transaction => Pins::empty(),
@@ -244,8 +247,8 @@ impl Session {
             side,
             pins,
             inquiry: Inquiry::None,
-            wrote: Wrote::No,
-            tables: Tables::NONE,
+            wrote: if is_in_doubt { Wrote::Maybe } else { Wrote::No },
+            tables: if is_in_doubt { Tables::ALL } else { Tables::NONE },
             replay: if is_replayable {
                 Replay::Recorded(self.worker.recycler.borrow_mut().take())
             } else {

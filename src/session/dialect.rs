@@ -5,13 +5,16 @@
 
 use crate::server::settings::{Settings, Value};
 use crate::session::ours::value::{plain, switch};
-use crate::sql::Verdict;
+use crate::sql::settings::{Action, Change};
+use crate::sql::{Effects, Verdict};
 
 /// How the texts of a session are written. What has been unusual once stays so: prepared statements do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Dialect {
     #[default]
     Usual,
+    /// What is on its way may make it unusual.
+    Suspect,
     Unusual,
 }
 
@@ -59,18 +62,49 @@ impl Dialect {
     /// What was found out about `text`, if it can be relied on.
     #[inline]
     pub(super) fn trust(self, verdict: Verdict, text: &[u8]) -> Verdict {
-        if self == Self::Unusual && text.iter().any(|byte| !byte.is_ascii() || *byte == b'\\') {
-            return Verdict::UNREAD;
+        if self.may_misread(text) {
+            let sets = if mentions_set(text) { Effects::SETS } else { Effects::empty() };
+            return Verdict { effects: Verdict::UNREAD.effects | sets, ..Verdict::UNREAD };
         }
         verdict
     }
+
+    /// Whether `text` may be something else than it looks.
+    #[inline]
+    pub(super) fn may_misread(self, text: &[u8]) -> bool {
+        self != Self::Usual && text.iter().any(|byte| !byte.is_ascii() || *byte == b'\\')
+    }
+}
+
+/// How texts may be written that are sent before a change has happened.
+pub(super) fn behind(change: &Change) -> Dialect {
+    let is_other = match (&change.action, change.name()) {
+        (Action::Set { name, value }, _) => is_decisive(name) && is_unusual(name, &plain(value)),
+        (Action::Config { name, value }, _) => is_decisive(name) && is_unusual(name, value),
+        // What it goes back to was there before.
+        (Action::Reset { .. } | Action::ResetAll | Action::Transaction, _) => false,
+        (Action::Bound { .. } | Action::Hidden | Action::Unseen { .. }, name) => {
+            name.is_none_or(is_decisive)
+        }
+    };
+    if is_other { Dialect::Suspect } else { Dialect::Usual }
+}
+
+/// Whether parameters may be set by a text that cannot be read.
+fn mentions_set(text: &[u8]) -> bool {
+    text.windows(3).any(|letters| letters.eq_ignore_ascii_case(b"set"))
+}
+
+/// Whether a server reports what may make texts mean something else.
+pub(super) fn is_reported_unusual(name: &str, value: &str) -> bool {
+    is_decisive(name) && is_unusual(name, value)
 }
 
 /// Adds what a server has told of itself and the client has not asked for otherwise, if it is unusual.
 pub(super) fn complete(settings: &Settings, reported: &[(String, String)]) -> Settings {
     let mut all = settings.clone();
     for (name, value) in reported {
-        if is_decisive(name) && all.get(name).is_none() && is_unusual(name, value) {
+        if all.get(name).is_none() && is_reported_unusual(name, value) {
             all.set(name, Some(Value::Config(value.as_str().into())));
         }
     }

@@ -20,7 +20,7 @@ pub(super) fn bring_up_to_date(
 ) {
     if !same(&link.server.settings, wanted) {
         let had = std::mem::replace(&mut link.server.settings, Arc::clone(wanted));
-        if had.is_somebody_else() || wanted.is_somebody_else() {
+        if had.is_or_becomes_somebody_else(wanted) {
             link.gate = Gate::Shut;
         }
         let mut sql = worker.recycler.borrow_mut().take();

@@ -1,6 +1,7 @@
 //! What the statements of a client leave behind, noted when they are sent.
 
 use crate::session::Wrote;
+use crate::session::dialect;
 use crate::session::machine::Change;
 use crate::session::parameters::{Savepoint, Script, Step};
 use crate::session::pins::{Pins, Stains};
@@ -84,7 +85,11 @@ impl Requests<'_> {
         if !effects.contains(Effects::SETS) {
             return self.note_savepoint(verdict, text);
         }
-        let Some(changes) = bound.or_else(|| changes(effects, text)) else { return self.stay() };
+        let changes = match bound {
+            None if self.names.dialect().may_misread(text) => None,
+            bound => bound.or_else(|| changes(effects, text)),
+        };
+        let Some(changes) = changes else { return self.stay() };
         let changes: Vec<_> = changes.into_iter().map(self.canonical()).collect();
         self.note_changes(&changes);
         self.parameters.expect(Step::Changes(changes));
@@ -101,7 +106,10 @@ impl Requests<'_> {
     /// else has set.
     fn note_changes(&mut self, changes: &[settings::Change]) {
         self.note_unseen(changes);
-        if self.parameters.may_be_somebody_else(changes) {
+        let dialect = changes.iter().map(dialect::behind).max();
+        self.names.expect_dialect(dialect.unwrap_or_default());
+        // Who it is may be among what the server has not been asked for yet.
+        if self.pins.contains(Pins::UNSEEN) || self.parameters.may_be_somebody_else(changes) {
             let catalog = self.catalog.load();
             let mut set = changes.iter().filter_map(settings::Change::lasting);
             if set.any(|name| catalog.setter(name) == Setter::Privileged) {

@@ -58,6 +58,7 @@ mod relay;
 mod repair;
 pub mod replication;
 mod replies;
+mod reports;
 mod requests;
 mod resets;
 pub mod respond;

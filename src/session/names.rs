@@ -80,14 +80,25 @@ impl Names {
 
     /// Reads texts as they are written by who has these settings.
     pub(super) fn adopt_dialect(&mut self, settings: &Settings) {
-        if self.dialect == Dialect::Usual {
-            self.dialect = Dialect::of(settings);
-        }
+        self.dialect = self.dialect.max(Dialect::of(settings));
     }
 
     /// How the texts are to be read is not known any more.
     pub(super) fn distrust(&mut self) {
         self.dialect = Dialect::Unusual;
+    }
+
+    /// Something is on its way that makes texts mean this.
+    pub(super) fn expect_dialect(&mut self, dialect: Dialect) {
+        self.dialect = self.dialect.max(dialect);
+    }
+
+    /// Nothing is on its way any more: what has become of it the server has reported.
+    #[inline]
+    pub(super) fn settle_dialect(&mut self) {
+        if self.dialect == Dialect::Suspect {
+            self.dialect = Dialect::Usual;
+        }
     }
 
     /// How much is kept.

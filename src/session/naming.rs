@@ -373,6 +373,9 @@ impl Replies<'_> {
     pub(super) fn settle_names(&mut self) {
         self.link.excuse = None;
         self.names.forget_texts(self.link.machine.oldest());
+        if self.link.machine.owes_nothing() {
+            self.names.settle_dialect();
+        }
         if self.pins.contains(Pins::PREPARED) && !self.names.are_tied() {
             *self.pins -= Pins::PREPARED;
         }

@@ -70,7 +70,8 @@ impl Session {
         if seen.ready > 0 {
             if attached.wrote != Wrote::No && attached.side.is_primary() {
                 let at = self.parameters.commits().visible_at(self.worker.now());
-                self.last_write = at;
+                // With `synchronous_commit = off` it may be later than that of what comes next.
+                self.last_write = self.last_write.max(at);
                 self.terms.stamp(&self.client.backend.writes, attached.tables, at);
             }
             attached.tell_of_ddl(&self.client.backend.cluster);

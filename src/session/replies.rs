@@ -15,7 +15,7 @@ use crate::session::link::Link;
 use crate::session::listening::Listening;
 use crate::session::machine::{Change, Machine, OnBackend, Violation};
 use crate::session::names::Names;
-use crate::session::parameters::{Outcome, Parameters, is_settable};
+use crate::session::parameters::{Outcome, Parameters};
 use crate::session::pins::{Pins, Stains};
 use crate::session::sequences::Use;
 use crate::session::succession::Side;
@@ -361,27 +361,6 @@ impl Replies<'_> {
             b"DEALLOCATE" | b"PREPARE" => self.change_name(request),
             _ => {}
         }
-    }
-
-    fn on_parameter_status(&mut self, body: &[u8], shown: OnBackend) -> OnBackend {
-        let Ok((name, value)) = backend::read_parameter_status(body) else {
-            return shown;
-        };
-        // What a node is, or is configured to be, the pooler answers for itself.
-        if name == b"in_hot_standby"
-            || (name == b"default_transaction_read_only"
-                && self.from.is_replica()
-                && !self.parameters.is_explained())
-        {
-            return OnBackend::Swallow;
-        }
-        if shown == OnBackend::Forward
-            && let (Ok(name), Ok(value)) = (std::str::from_utf8(name), std::str::from_utf8(value))
-            && is_settable(name)
-        {
-            self.parameters.observe(name, value);
-        }
-        shown
     }
 }
 

@@ -10,7 +10,8 @@ use crate::session::machine::{Change, Owed, Request};
 use crate::session::ours::{NO_TYPES, NO_VALUES};
 use crate::session::replies::Replies;
 use crate::session::requests::Requests;
-use crate::sql::{Effects, settings};
+use crate::sql::Effects;
+use crate::sql::settings::{self, Setter};
 
 impl Requests<'_> {
     /// Has the server run a Query that resets something to values which it does not know as its defaults. Returns
@@ -64,7 +65,7 @@ impl Requests<'_> {
         sql.extend_from_slice(text);
         // A comment may stand at the end.
         sql.extend_from_slice(b"\n;");
-        let is_reset = self.parameters.append_startup(&mut sql);
+        let is_reset = self.parameters.append_startup(self.may_set(), &mut sql);
         if is_reset {
             let request = self.link.machine.next();
             self.link.tails.push_back(Tail { request, left: statements.len() });
@@ -109,9 +110,16 @@ impl Requests<'_> {
         if effects.contains(Effects::DISCARDS) {
             self.parameters.all_startup_sql(&mut sql);
         } else {
-            self.parameters.startup_sql(&mut sql);
+            self.parameters.startup_sql(self.may_set(), &mut sql);
         }
         sql
+    }
+
+    /// Who knows what whoever the statements run as by now may set: somebody else perhaps not what came with the log-in.
+    fn may_set(&self) -> impl Fn(&str) -> bool + use<> {
+        let is_somebody_else = self.parameters.may_be_somebody_else(&[]);
+        let catalog = self.catalog.load();
+        move |name| !is_somebody_else || catalog.setter(name) == Setter::Anybody
     }
 
     /// Has the server run a statement without a name, of which the client sees no more than `execute` says.

@@ -1,6 +1,6 @@
 //! The SQL that turns a server with some settings into one with others.
 
-use super::{DATE_STYLE, IDENTITY, OURS, Settings, Value};
+use super::{DATE_STYLE, IDENTITY, NOBODY, OURS, Settings, Value};
 use crate::sql::settings::is_quoted_list;
 
 /// What a query changes.
@@ -13,15 +13,24 @@ pub enum Part {
     Custom,
 }
 
+/// The parameter that says how the texts of queries are encoded.
+const ENCODING: &str = "client_encoding";
+
+const AUTHORIZATION: &str = IDENTITY[0];
+const ROLE: &str = IDENTITY[1];
+
 type Difference<'a> = (&'a str, Option<&'a Value>);
 
 impl Settings {
     /// Calls `query` with each query that a server with `self` needs to become one with `wanted`, one after the other;
     /// never if it needs none. `sql` is where they are written, and empty before and after.
     ///
-    /// Whoever has logged in sets them, and becomes somebody else at the end: what a superuser may set the role that
-    /// came after it need not be allowed to set, nor to reset (`set_config_option` in
+    /// Where statements do not run as who has logged in, that one sets them, and becomes somebody else at the end: what a
+    /// superuser may set the role that came after it need not be allowed to set, nor to reset (`set_config_option` in
     /// `src/backend/utils/misc/guc.c` asks who runs the statement).
+    ///
+    /// Parameters that an extension may have a say in go by RESET ALL, which needs no privilege: a RESET of one alone may
+    /// be refused, and leave another client's value.
     pub fn change(&self, wanted: &Self, sql: &mut Vec<u8>, mut query: impl FnMut(Part, &[u8])) {
         let mut flush = |part, sql: &mut Vec<u8>| {
             if !sql.is_empty() {
@@ -29,62 +38,97 @@ impl Settings {
                 sql.clear();
             }
         };
+        let kept = self.loses_customs(wanted).then(|| self.identity());
+        if kept.is_some() {
+            sql.extend_from_slice(b"RESET ALL;");
+        }
+        let had = kept.as_ref().unwrap_or(self);
+        if had.get(ENCODING) != wanted.get(ENCODING) {
+            assignment(sql, ENCODING, wanted.get(ENCODING));
+        }
+        if self.get(ENCODING) != wanted.get(ENCODING) {
+            // A query is converted as a whole, before any of it runs.
+            flush(Part::Own, sql);
+        }
         let (customs, own): (Vec<_>, Vec<_>) =
-            self.differences(wanted).partition(|(name, _)| name.contains('.'));
-        let fresh = Self::default();
-        let mut identity = self;
-        if !(customs.is_empty() && own.is_empty() && self.has_authorization_of(wanted)) {
-            fresh.change_identity(self, &mut |name, _| assignment(sql, name, None));
-            identity = &fresh;
+            had.differences(wanted).partition(|(name, _)| name.contains('.'));
+        let becomes_oneself = had.get(AUTHORIZATION) != wanted.get(AUTHORIZATION)
+            || !(customs.is_empty() && own.is_empty()) && self.is_or_becomes_somebody_else(wanted);
+        if becomes_oneself {
+            had.log_in_again(sql);
         }
         for (name, value) in own {
-            self.assign_anew(name, value, sql);
+            had.assign_anew(name, value, sql);
         }
         if !customs.is_empty() {
             flush(Part::Own, sql);
         }
         for (name, value) in customs {
-            self.assign_anew(name, value, sql);
+            assignment(sql, name, value);
             flush(Part::Custom, sql);
         }
-        identity.change_identity(wanted, &mut |name, value| assignment(sql, name, value));
+        if becomes_oneself {
+            wanted.become_somebody_else(sql);
+        } else if had.get(ROLE) != wanted.get(ROLE) {
+            assignment(sql, ROLE, wanted.get(ROLE));
+        }
         flush(Part::Own, sql);
     }
 
     /// Appends the SQL that sets all of them on a fresh server, in one.
     pub fn assign_all(&self, out: &mut Vec<u8>) {
-        for (name, value) in Self::default().differences(self) {
+        let fresh = Self::default();
+        let named = |name| self.get(name).map(|value| (name, Some(value)));
+        let all = fresh.differences(self).chain(IDENTITY.into_iter().filter_map(named));
+        for (name, value) in named(ENCODING).into_iter().chain(all) {
             assignment(out, name, value);
         }
-        Self::default().change_identity(self, &mut |name, value| assignment(out, name, value));
     }
 
-    /// What must change but for the identity.
+    /// Whether a server with `self` has a value of an extension's parameter, or of one that is made up, that is not wanted.
+    fn loses_customs(&self, wanted: &Self) -> bool {
+        self.iter().any(|(name, value)| {
+            name.contains('.') && !name.starts_with(OURS) && wanted.get(name) != Some(value)
+        })
+    }
+
+    /// What RESET ALL leaves (`GUC_NO_RESET_ALL` in `src/backend/utils/misc/guc_tables.c`).
+    fn identity(&self) -> Self {
+        let mut identity = Self::default();
+        for name in IDENTITY {
+            identity.set(name, self.get(name).cloned());
+        }
+        identity
+    }
+
+    /// What must change but for the identity and the encoding.
     fn differences<'a>(&'a self, wanted: &'a Self) -> impl Iterator<Item = Difference<'a>> {
         let gone = self.iter().filter(|(name, _)| wanted.get(name).is_none());
         let new = wanted.iter().filter(|(name, value)| self.get(name) != Some(value));
         gone.map(|(name, _)| (name, None))
             .chain(new.map(|(name, value)| (name, Some(value))))
-            .filter(|(name, _)| !name.starts_with(OURS) && !IDENTITY.contains(name))
+            .filter(|(name, _)| !name.starts_with(OURS) && *name != ENCODING)
+            .filter(|(name, _)| !IDENTITY.contains(name))
     }
 
-    /// Whether the session's user is the same, whatever the role.
-    fn has_authorization_of(&self, wanted: &Self) -> bool {
-        let [authorization, _] = IDENTITY;
-        self.get(authorization) == wanted.get(authorization)
+    /// Appends what makes statements run as who has logged in, whatever role its own settings say.
+    fn log_in_again(&self, out: &mut Vec<u8>) {
+        if self.get(AUTHORIZATION).is_some() {
+            assignment(out, AUTHORIZATION, None);
+        }
+        assignment(out, ROLE, Some(&Value::Config(NOBODY.into())));
     }
 
-    /// Has `assign` called for what makes who `self` says into who `wanted` says.
-    fn change_identity<'a>(
-        &self,
-        wanted: &'a Self,
-        assign: &mut impl FnMut(&'static str, Option<&'a Value>),
-    ) {
-        for name in IDENTITY {
-            let value = wanted.get(name);
-            if self.get(name) != value {
-                assign(name, value);
-            }
+    /// Appends what makes statements that run as who has logged in run as whom these settings say.
+    fn become_somebody_else(&self, out: &mut Vec<u8>) {
+        let authorization = self.get(AUTHORIZATION);
+        if authorization.is_some() {
+            assignment(out, AUTHORIZATION, authorization);
+        }
+        match self.get(ROLE) {
+            Some(Value::Config(role)) if **role == *NOBODY => {}
+            None if authorization.is_some() => {}
+            role => assignment(out, ROLE, role),
         }
     }
 
@@ -215,18 +259,26 @@ mod tests {
 
     #[test]
     fn what_an_extension_may_know_better_is_set_apart() {
-        let from = settings(&[("plpgsql.x", "1"), ("a", "1")]);
-        let to = settings(&[("a", "2"), ("my.own", "3")]);
+        let from = settings(&[("plpgsql.x", "1"), ("a", "1"), ("b", "1")]);
+        let to = settings(&[("a", "2"), ("b", "1"), ("my.own", "3")]);
         assert_eq!(
             change(&from, &to),
-            ["SET \"a\" TO 2;", "?RESET \"plpgsql\".\"x\";", "?SET \"my\".\"own\" TO 3;"]
+            ["RESET ALL;SET \"a\" TO 2;SET \"b\" TO 1;", "?SET \"my\".\"own\" TO 3;"]
+        );
+        // What nobody had before need not be reset.
+        assert_eq!(
+            change(&settings(&[("a", "1")]), &to),
+            ["SET \"a\" TO 2;SET \"b\" TO 1;", "?SET \"my\".\"own\" TO 3;"]
         );
         let role = settings(&[("my.own", "4"), ("role", "r")]);
         assert_eq!(
             change(&to, &role),
-            ["RESET \"a\";", "?SET \"my\".\"own\" TO 4;", "SET \"role\" TO r;"]
+            [
+                "RESET ALL;SET \"role\" TO 'none';",
+                "?SET \"my\".\"own\" TO 4;",
+                "SET \"role\" TO r;"
+            ]
         );
-        assert_eq!(change(&role, &to)[0], "RESET \"role\";SET \"a\" TO 2;");
     }
 
     #[test]
@@ -236,22 +288,43 @@ mod tests {
         assert_eq!(change(&role("r"), &settings(&[("a", "1")])), ["RESET \"role\";"]);
         assert_eq!(
             change(&role("r"), &settings(&[("role", "r")])),
-            ["RESET \"role\";RESET \"a\";SET \"role\" TO r;"]
+            ["SET \"role\" TO 'none';RESET \"a\";SET \"role\" TO r;"]
         );
         let all = settings(&[("b", "1"), ("role", "r"), ("session_authorization", "u")]);
         assert_eq!(
             change(&role("r"), &all),
-            ["RESET \"role\";RESET \"a\";SET \"b\" TO 1;\
+            ["SET \"role\" TO 'none';RESET \"a\";SET \"b\" TO 1;\
               SET \"session_authorization\" TO u;SET \"role\" TO r;"]
         );
+        // The role's own settings may say another than none.
         assert_eq!(
             change(&all, &Settings::default()),
-            ["RESET \"session_authorization\";RESET \"role\";RESET \"b\";"]
+            ["RESET \"session_authorization\";SET \"role\" TO 'none';RESET \"b\";RESET \"role\";"]
         );
+        let mut none = config("role", "none");
+        assert_eq!(change(&Settings::default(), &none), ["SET \"role\" TO 'none';"]);
+        let before = none.clone();
+        none.set("a", Some(Value::Sql("1".into())));
+        assert_eq!(change(&before, &none), ["SET \"a\" TO 1;"]);
+        assert_eq!(change(&Settings::default(), &none), ["SET \"role\" TO 'none';SET \"a\" TO 1;"]);
         let mut sql = Vec::new();
         all.assign_all(&mut sql);
         let expected = "SET \"b\" TO 1;SET \"session_authorization\" TO u;SET \"role\" TO r;";
         assert_eq!(str::from_utf8(&sql), Ok(expected));
+    }
+
+    #[test]
+    fn the_encoding_goes_in_front_of_texts_that_are_written_in_it() {
+        let mut from = config("client_encoding", "latin1");
+        let to = config("search_path", "sch\u{e9}ma");
+        let path = "SELECT pg_catalog.set_config('search_path','sch\u{e9}ma',false);";
+        assert_eq!(change(&from, &to), ["RESET \"client_encoding\";", path]);
+        assert_eq!(
+            change(&to, &from),
+            ["SET \"client_encoding\" TO 'latin1';", "RESET \"search_path\";"]
+        );
+        from.set("my.own", Some(Value::Sql("1".into())));
+        assert_eq!(change(&from, &to), ["RESET ALL;", path]);
     }
 
     #[test]

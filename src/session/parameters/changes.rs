@@ -55,15 +55,15 @@ impl Parameters {
         }
     }
 
-    /// Whether statements between these changes, and behind what is on its way, may run as somebody else than who has
-    /// logged in.
+    /// Whether statements between these changes, and behind what is on its way, may run as somebody else than on a fresh
+    /// server: that is who has logged in, or the role that its own settings say.
     pub(crate) fn may_be_somebody_else(&self, changes: &[Change]) -> bool {
         let is_pending = |step: &Step| match step {
             Step::Changes(changes) => may_change_identity(changes),
             Step::Script(script) => script.changes().any(may_change_identity),
             Step::Savepoint(_) | Step::Several => true,
         };
-        self.current.is_somebody_else()
+        IDENTITY.iter().any(|name| self.current.get(name).is_some())
             || self.clarity != Clarity::Clear
             || may_change_identity(changes)
             || self.pending.iter().any(is_pending)
@@ -84,6 +84,10 @@ impl Parameters {
             self.change(name, None, scope);
         }
         self.change(name, value.as_ref(), scope);
+        if name == "session_authorization" {
+            // The role goes back, too (`set_config_with_handle` in `src/backend/utils/misc/guc.c`).
+            self.reset("role", scope);
+        }
     }
 
     pub(super) fn change(&mut self, name: &str, value: Option<&Value>, scope: Scope) {
