@@ -19,13 +19,13 @@ use super::catalog::Catalog;
 use super::forms::{froms, is_grammar, is_plain, is_postgres, is_reserved, named_by_grammar};
 use super::lexer::{self, Kind, Lexer};
 use super::translate::translate;
-use super::verdict::Why;
+use super::verdict::{Reasons, Why};
 
 /// What the walk found.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
-    /// The strongest reason against a standby.
-    pub(super) why: Option<Why>,
+    /// What speaks against a standby.
+    pub(super) reasons: Reasons,
     /// Table aliases and names of common table expressions: they may stand before a parenthesis.
     pub(super) aliases: BTreeSet<String>,
 }
@@ -34,7 +34,7 @@ pub(super) struct Tree {
 pub(super) fn walk(text: &str, catalog: &Catalog) -> Tree {
     // sqlparser is not expected to panic; if it does, one text is unparsed and nothing else.
     catch_unwind(AssertUnwindSafe(|| parse_and_walk(text, catalog)))
-        .unwrap_or_else(|_| Tree { why: Some(Why::Unparsed), ..Tree::default() })
+        .unwrap_or_else(|_| Tree { reasons: Reasons::of(Why::Unparsed), ..Tree::default() })
 }
 
 fn parse_and_walk(text: &str, catalog: &Catalog) -> Tree {
@@ -90,7 +90,7 @@ struct Scope {
 
 impl Walk<'_> {
     fn condemn(&mut self, why: Why) {
-        self.tree.why = Some(self.tree.why.map_or(why, |before| before.min(why)));
+        self.tree.reasons.add(why);
     }
 
     /// Condemns a form that is not known to be PostgreSQL's.

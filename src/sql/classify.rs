@@ -11,7 +11,7 @@ use super::scan::{Statement, Statements};
 use super::settings;
 use super::tables::Tables;
 use super::utility;
-use super::verdict::{Class, Effects, Why};
+use super::verdict::{Class, Effects, Reasons, Why};
 
 /// What was found out about one text or one statement.
 #[derive(Clone, Copy, Debug)]
@@ -33,9 +33,15 @@ impl Finding {
         Self { class, effects, tables: Tables::ALL }
     }
 
-    fn primary(why: Why, effects: Effects) -> Self {
-        let writes = if why.may_write() { Effects::WRITES } else { Effects::empty() };
-        Self::new(Class::Primary(why), effects | writes)
+    fn primary(why: Why) -> Self {
+        Self::query(Reasons::of(why))
+    }
+
+    /// A finding about a query, against which these speak.
+    fn query(reasons: Reasons) -> Self {
+        let class = reasons.first.map_or(Class::Read, Class::Primary);
+        let writes = if reasons.may_write { Effects::WRITES } else { Effects::empty() };
+        Self::new(class, writes)
     }
 
     /// The finding for both statements in one text.
@@ -69,6 +75,10 @@ impl Finding {
         };
         if shows || self.runs_what_it_names() {
             let reach = reach(text, self.class, catalog);
+            if reach.is_opaque && self.class == Class::Primary(Why::UnloggedTable) {
+                // A function or a view may have this reason before all others.
+                self.effects |= Effects::WRITES;
+            }
             if shows {
                 let writes = self.effects.contains(Effects::WRITES);
                 self.tables = if writes { reach.writes } else { reach.reads };
@@ -204,15 +214,12 @@ fn is_query(text: &[u8]) -> bool {
 }
 
 fn query_finding(sql: &str, catalog: &Catalog) -> Finding {
-    match query::reason(sql, catalog) {
-        None => Finding::new(Class::Read, Effects::empty()),
-        Some(why) => Finding::primary(why, Effects::empty()),
-    }
+    Finding::query(query::reasons(sql, catalog))
 }
 
 /// EXPLAIN is what it explains, as if that were executed.
 fn explain<'a>(text: &'a [u8], cursor: &mut Cursor<'a>, catalog: &Catalog) -> Finding {
-    let unparsed = Finding::primary(Why::Unparsed, Effects::empty());
+    let unparsed = Finding::primary(Why::Unparsed);
     let Some(inner) = explained(text, cursor) else { return unparsed };
     if is_query(inner) {
         return query_finding(std::str::from_utf8(inner).unwrap_or_default(), catalog);
@@ -276,7 +283,7 @@ fn explain_options(cursor: &mut Cursor<'_>) -> Option<()> {
 /// COPY ... TO STDOUT reads what its table or query reads; every other COPY writes or leaves the
 /// server's own tracks.
 fn copy(text: &[u8], cursor: &mut Cursor<'_>, catalog: &Catalog) -> Finding {
-    let write = Finding::primary(Why::Write, Effects::empty());
+    let write = Finding::primary(Why::Write);
     if let Some(open) = cursor.peek().filter(|token| token.is(b"(")) {
         let Some(close) = cursor.group() else { return write };
         let inner = text.get(open.end()..close).unwrap_or_default().trim_ascii();
@@ -300,6 +307,6 @@ fn copy(text: &[u8], cursor: &mut Cursor<'_>, catalog: &Catalog) -> Finding {
     }
     match catalog.relation(schema.as_deref(), &name) {
         None => Finding::new(Class::Read, Effects::empty()),
-        Some(why) => Finding::primary(why, Effects::empty()),
+        Some(why) => Finding::primary(why),
     }
 }

@@ -9,7 +9,7 @@ use super::catalog::Catalog;
 use super::cursor::name_of;
 use super::fields::Fields;
 use super::lexer::{Kind, Lexer, Token};
-use super::verdict::Why;
+use super::verdict::{Reasons, Why};
 
 /// Tokens that can each deepen the tree by one level, in one query. The tree is walked and
 /// dropped by recursion, and a stack is finite.
@@ -26,18 +26,16 @@ const LONG: usize = 2048;
 /// Bytes of the parser's own stack; only what is touched becomes memory.
 const PARSER_STACK: usize = 16 * 1024 * 1024;
 
-/// Why a query in canonical form must run on the primary; `None` if it is a proven read.
-pub(super) fn reason(text: &str, catalog: &Catalog) -> Option<Why> {
-    let why = catalog.everywhere().why;
-    let mut gate = Gate { catalog, text, why, calls: Vec::new(), chain: 0, joins: 0 };
+/// Why a query in canonical form must run on the primary; nothing if it is a proven read.
+pub(super) fn reasons(text: &str, catalog: &Catalog) -> Reasons {
+    let reasons = catalog.everywhere().why.map(Reasons::of).unwrap_or_default();
+    let mut gate = Gate { catalog, text, reasons, calls: Vec::new(), chain: 0, joins: 0 };
     gate.pass();
     if gate.chain > MAX_CHAIN || gate.joins > MAX_JOINS {
         gate.condemn(Why::TooLong);
     }
-    if let Some(why) = gate.why
-        && !why.yields_to_hint()
-    {
-        return Some(why);
+    if gate.reasons.may_write && gate.reasons.first.is_some_and(|why| !why.yields_to_hint()) {
+        return gate.reasons;
     }
     let tree = if gate.joins > MANY_JOINS || text.len() > LONG {
         stacker::grow(PARSER_STACK, || ast::walk(text, catalog))
@@ -45,15 +43,17 @@ pub(super) fn reason(text: &str, catalog: &Catalog) -> Option<Why> {
         ast::walk(text, catalog)
     };
     let unknown = gate.calls.iter().any(|name| !tree.aliases.contains(name));
-    let unknown = unknown.then_some(Why::UnknownFunction);
-    [gate.why, tree.why, unknown].into_iter().flatten().min()
+    if unknown {
+        gate.condemn(Why::UnknownFunction);
+    }
+    gate.reasons.and(tree.reasons)
 }
 
 /// The walk over the tokens.
 struct Gate<'c> {
     catalog: &'c Catalog,
     text: &'c str,
-    why: Option<Why>,
+    reasons: Reasons,
     /// Unknown names before a parenthesis: functions, unless the tree says they are aliases.
     calls: Vec<String>,
     chain: usize,
@@ -89,7 +89,7 @@ impl<'a> Window<'a> {
 
 impl Gate<'_> {
     fn condemn(&mut self, why: Why) {
-        self.why = Some(self.why.map_or(why, |before| before.min(why)));
+        self.reasons.add(why);
     }
 
     fn pass(&mut self) {

@@ -22,16 +22,27 @@ pub(super) struct Reach {
     pub(super) writes: Tables,
     /// What may be left in the session that no text names.
     pub(super) leaves: Leaves,
+    /// Whether something that it names may do anything.
+    pub(super) is_opaque: bool,
 }
 
 impl Reach {
     /// What a text of which nothing is known reaches.
-    const ALL: Self = Self { reads: Tables::ALL, writes: Tables::ALL, leaves: Leaves::Nothing };
+    const ALL: Self =
+        Self { reads: Tables::ALL, writes: Tables::ALL, leaves: Leaves::Nothing, is_opaque: true };
+
+    const NOTHING: Self = Self {
+        reads: Tables::NONE,
+        writes: Tables::NONE,
+        leaves: Leaves::Nothing,
+        is_opaque: false,
+    };
 
     fn add(&mut self, known: Known, traces: Traces) {
         self.reads = self.reads.union(known.reads);
         self.writes = self.writes.union(known.writes);
         self.leaves = self.leaves.max(known.traces.on(traces));
+        self.is_opaque |= known.writes == Tables::ALL;
     }
 
     /// A function that may do anything.
@@ -46,7 +57,7 @@ pub(super) fn reach(text: &[u8], class: Class, catalog: &Catalog) -> Reach {
     if catalog.snapshot().is_none() {
         return Reach::ALL;
     }
-    let mut reach = Reach { reads: Tables::NONE, writes: Tables::NONE, leaves: Leaves::Nothing };
+    let mut reach = Reach::NOTHING;
     match target(text) {
         Target::None => {}
         Target::One(schema, name) => match catalog.stored(schema.as_deref(), &name) {
@@ -102,6 +113,8 @@ pub(super) fn reach(text: &[u8], class: Class, catalog: &Catalog) -> Reach {
 fn add_name(reach: &mut Reach, catalog: &Catalog, name: &str) {
     if let Some(known) = catalog.stored(None, name) {
         reach.add(Known { writes: Tables::NONE, ..known }, Traces::READ);
+        // A view may call a function that writes.
+        reach.is_opaque |= known.writes == Tables::ALL;
     }
     if let Some(known) = catalog.word(name) {
         reach.add(known, Traces::READ);

@@ -167,6 +167,30 @@ impl Why {
     }
 }
 
+/// All that speaks against a standby.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reasons {
+    /// The one that is reported.
+    pub(super) first: Option<Why>,
+    /// Whether a query of which any of them holds may have written.
+    pub(super) may_write: bool,
+}
+
+impl Reasons {
+    pub(super) const fn of(why: Why) -> Self {
+        Self { first: Some(why), may_write: why.may_write() }
+    }
+
+    pub(super) fn add(&mut self, why: Why) {
+        *self = self.and(Self::of(why));
+    }
+
+    pub(super) fn and(self, other: Self) -> Self {
+        let first = [self.first, other.first].into_iter().flatten().min();
+        Self { first, may_write: self.may_write || other.may_write }
+    }
+}
+
 bitflags! {
     /// What a text does to the server session, over all its statements.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -261,6 +261,33 @@ fn functions_are_called_like_fields_too() {
 }
 
 #[test]
+fn what_reads_an_unlogged_table_may_write_all_the_same() {
+    let one = with_tables(&[
+        function(16501, "logs", "execute a"),
+        function(16502, "mixes", "execute a; select b into c from raw"),
+        function(16503, "counts", "select count(*) into r from raw"),
+        "relation|20010|public|shows|v|p".into(),
+        "tree|read|20010|{Q :relid 20003 :funcid 16501 :x".into(),
+    ]);
+    let writes = |sql: &str| {
+        assert_primary(sql, &one, Why::UnloggedTable);
+        verdict_of(sql, &one).effects.contains(Effects::WRITES)
+    };
+    for sql in ["select * from raw", "select counts() from t", "copy raw to stdout"] {
+        assert!(!writes(sql), "{sql}");
+    }
+    for sql in [
+        "select logs(a) from raw",
+        "select nobody(a) from raw",
+        "select * from raw, nowhere",
+        "select mixes(a) from t",
+        "select * from shows",
+    ] {
+        assert!(writes(sql), "{sql}");
+    }
+}
+
+#[test]
 fn an_implicit_cast_that_writes_keeps_everything_on_the_primary() {
     let one = with_tables(&[
         function(16501, "writes", "insert into t values (1)"),
