@@ -46,6 +46,10 @@ const OBJECTS: &str = "
     CREATE FUNCTION f_field(int) RETURNS int LANGUAGE sql AS 'SELECT f_write()';
     CREATE FUNCTION f_wraps(bigint) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN ($1::int).f_field; END';
     CREATE FUNCTION f_param(k int) RETURNS int LANGUAGE sql AS 'SELECT k.f_field';
+    CREATE FUNCTION f_takes(k int, x int DEFAULT f_write(), y text DEFAULT lower('A')) RETURNS int LANGUAGE sql
+        AS 'SELECT k';
+    CREATE FUNCTION f_given(k int, x int DEFAULT f_pure(1)) RETURNS int LANGUAGE sql AS 'SELECT k + x';
+    CREATE VIEW v_takes AS SELECT f_takes(1) AS x;
     CREATE VIEW v_ok AS SELECT id, f_pure(id) FROM t;
     CREATE VIEW v_vouched AS SELECT vouched_for() AS v FROM t;
     CREATE VIEW v_write AS SELECT id, f_write() FROM t; CREATE VIEW v_nested AS SELECT id FROM v_write;
@@ -81,7 +85,7 @@ const OBJECTS: &str = "
 
 /// What a standby answers as the primary does.
 const READS: &[&str] = &[
-    "f_pure(1), f_pure(1, 2), f_count(), vouched_for()",
+    "f_pure(1), f_pure(1, 2), f_count(), vouched_for(), f_given(1)",
     "count(*) FROM v_ok",
     "count(*) FROM v_vouched",
     "count(*) FROM m",
@@ -105,6 +109,9 @@ const NO_READS: &[&str] = &[
     "f_hides()",
     "f_raw()",
     "f_avoided()",
+    "f_takes(1)",
+    "(1).f_takes",
+    "count(*) FROM v_takes",
     "count(*) FROM raw",
     "last_value FROM s",
     "count(*) FROM v_write",

@@ -369,6 +369,8 @@ async fn what_nothing_undoes_pins_wherever_it_is_done(major: u16) {
              CREATE FUNCTION {schema}.sow() RETURNS int LANGUAGE plpgsql
                  AS 'BEGIN PERFORM setseed(0.5); RETURN 1; END';
              CREATE FUNCTION {schema}.twice() RETURNS int LANGUAGE sql AS 'SELECT {schema}.sow()';
+             CREATE FUNCTION {schema}.takes(k int, x text DEFAULT setseed(0.5)::text) RETURNS int
+                 LANGUAGE plpgsql AS 'BEGIN RETURN k; END';
              CREATE FUNCTION {schema}_by(int) RETURNS int LANGUAGE sql AS 'SELECT {schema}.sow()';
              CREATE PROCEDURE {schema}.run() LANGUAGE plpgsql
                  AS 'BEGIN EXECUTE ''SELECT setseed('' || 0.5 || '')''; END';
@@ -389,6 +391,7 @@ async fn what_nothing_undoes_pins_wherever_it_is_done(major: u16) {
         "SELECT setseed(0.5)",
         "SELECT (0.5::float8).setseed",
         "SELECT (1).sown_by",
+        "SELECT sown.takes(1)",
         "SELECT set_config('seed', '0.5', false)",
         "SELECT sown.twice()",
         "SELECT * FROM sown.shown",

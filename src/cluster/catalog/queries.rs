@@ -62,6 +62,8 @@ const CURRVAL: [&str; 2] = [
     "SELECT 'currval' WHERE EXISTS (SELECT FROM pg_proc WHERE oid >= 16384 \
      AND (strpos(lower(prosrc), 'currval') + strpos(lower(prosrc), 'lastval') > 0",
     concat!(
+        " OR ",
+        asks_currval!("proargdefaults"),
         ")) OR EXISTS (SELECT FROM pg_attrdef WHERE ",
         asks_currval!("adbin"),
         ") OR EXISTS (SELECT FROM pg_constraint WHERE oid >= 16384 AND ",
@@ -109,6 +111,7 @@ const REST: &str = concat!(
      ELSE 'write' END, r.ev_class FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class WHERE r.oid >= 16384; \
      SELECT 'tree', 'read', polrelid, polqual FROM pg_policy; \
      SELECT 'tree', 'write', polrelid, polwithcheck FROM pg_policy; \
+     SELECT 'tree', 'default', oid, proargdefaults FROM pg_proc WHERE oid >= 16384 AND proargdefaults IS NOT NULL; \
      SELECT 'tree', 'domain', contypid, conbin FROM pg_constraint WHERE contypid <> 0 AND oid >= 16384; \
      SELECT 'tree', 'write', conrelid, conbin FROM pg_constraint WHERE contype = 'c' AND conrelid <> 0 AND oid IN (",
     using_own!("2606"),

@@ -287,7 +287,7 @@ impl Facts {
         Ok(())
     }
 
-    /// What the tree is, the oid of the relation or type that it belongs to, the tree.
+    /// What the tree is, the oid of the relation, type or function that it belongs to, the tree.
     fn tree(&mut self, columns: &mut Columns<'_>) -> Result<(), BadRow> {
         let (owner, when) = owner(columns)?.ok_or(BadRow)?;
         if let Some(text) = columns.maybe()? {
@@ -348,13 +348,14 @@ impl Facts {
     }
 }
 
-/// What a tree is, the oid of the relation or type that it belongs to. `None` if using that does not run it.
+/// What a tree is, the oid of what it belongs to. `None` if using that does not run it.
 fn owner(columns: &mut Columns<'_>) -> Result<Option<(Ref, When)>, BadRow> {
     let (what, owner) = (columns.text()?, columns.oid()?);
     Ok(Some(match what {
         "read" => (Ref::Relation(owner), When::Used),
         "write" => (Ref::Relation(owner), When::Written),
         "domain" => (Ref::Type(owner), When::Used),
+        "default" => (Ref::Function(owner), When::Used),
         "refresh" => return Ok(None),
         _ => return Err(BadRow),
     }))

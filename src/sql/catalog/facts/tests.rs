@@ -261,6 +261,27 @@ fn functions_are_called_like_fields_too() {
 }
 
 #[test]
+fn defaults_of_arguments_are_part_of_a_function() {
+    let one = with_tables(&[
+        "built_in|2882|pg_try_advisory_lock".into(),
+        function(16501, "counts", "return k"),
+        "tree|default|16501|({FUNCEXPR :funcid 480 :args <>})".into(),
+        function(16502, "pure", "return k"),
+        "tree|default|16502|({CONST :consttype 23} {FUNCEXPR :funcid 870 :args <>})".into(),
+        function(16503, "locks", "return k"),
+        "tree|default|16503|({FUNCEXPR :funcid 2882 :args <>})".into(),
+        "relation|20010|public|shows|v|p".into(),
+        "tree|read|20010|{Q :commandType 1 :funcid 16503 :x".into(),
+    ]);
+    assert_class("select pure(1)", &one, Class::Read);
+    assert_primary("select counts(1)", &one, Why::Sequence);
+    for sql in ["select locks(1)", "select * from shows"] {
+        assert_primary(sql, &one, Why::Locking);
+        assert!(verdict_of(sql, &one).effects.contains(Effects::TRACES), "{sql}");
+    }
+}
+
+#[test]
 fn what_reads_an_unlogged_table_may_write_all_the_same() {
     let one = with_tables(&[
         function(16501, "logs", "execute a"),
