@@ -10,6 +10,7 @@
 
 pub mod catalog;
 mod election;
+mod flushing;
 pub mod freshness;
 pub mod health;
 mod leadership;
@@ -31,6 +32,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+pub use self::flushing::Flushing;
 pub use self::health::{Fault, Mistake, State};
 pub use self::leadership::{Herald, Office, Term};
 pub use self::lsn::{Lineage, Lsn, NotAnLsn};
@@ -83,6 +85,7 @@ pub struct Cluster {
     /// When somebody is known to have changed the catalog last.
     schema_changed: AtomicU64,
     setbacks: AtomicU32,
+    flushing: Flushing,
 }
 
 impl Cluster {
@@ -120,6 +123,7 @@ impl Cluster {
             schema: AtomicU64::new(0),
             schema_changed: AtomicU64::new(0),
             setbacks: AtomicU32::new(0),
+            flushing: Flushing::default(),
         }
     }
 
@@ -159,6 +163,12 @@ impl Cluster {
     #[inline]
     pub fn setbacks(&self) -> u32 {
         self.setbacks.load(Ordering::Acquire)
+    }
+
+    /// Whether commits are flushed when they are acknowledged.
+    #[inline]
+    pub fn flushing(&self) -> &Flushing {
+        &self.flushing
     }
 
     /// Changes with every change of the catalog that a session has made.

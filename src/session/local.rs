@@ -71,7 +71,7 @@ impl Session {
         let given = Circumstances {
             cluster: &self.client.backend.cluster,
             routing: &self.policy.routing,
-            commits: self.parameters.commits(),
+            commits: self.parameters.commits(self.client.backend.cluster.flushing()),
             side: Side::Primary(Term::default()),
         };
         let mut answer = Vec::new();

@@ -69,7 +69,8 @@ impl Session {
         let Phase::Attached(attached) = &mut self.phase else { return Ok(Moved::No) };
         if seen.ready > 0 {
             if attached.wrote != Wrote::No && attached.side.is_primary() {
-                let at = self.parameters.commits().visible_at(self.worker.now());
+                let flushing = self.client.backend.cluster.flushing();
+                let at = self.parameters.commits(flushing).visible_at(self.worker.now(), flushing);
                 // With `synchronous_commit = off` it may be later than that of what comes next.
                 self.last_write = self.last_write.max(at);
                 self.terms.stamp(&self.client.backend.writes, attached.tables, at);

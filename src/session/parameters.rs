@@ -18,9 +18,9 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::clock::Mono;
+use crate::cluster::Flushing;
 use crate::protocol::TransactionStatus;
 use crate::server::settings::{Settings, Value};
 use crate::server::statements::Background;
@@ -128,16 +128,12 @@ pub(crate) enum Commits {
     Perhaps,
 }
 
-/// How long after it was acknowledged a commit may not be flushed yet with `synchronous_commit = off`: three times
-/// the default of `wal_writer_delay` (<https://www.postgresql.org/docs/current/wal-async-commit.html>).
-const LAZY_FLUSH: Duration = Duration::from_millis(600);
-
 impl Commits {
     /// When what was acknowledged before `now` is certainly flushed, and so can be seen on replicas that are as fresh.
-    pub(crate) fn visible_at(self, now: Mono) -> Mono {
+    pub(crate) fn visible_at(self, now: Mono, flushing: &Flushing) -> Mono {
         match self {
             Self::Flushed => now,
-            Self::Perhaps => now.plus(LAZY_FLUSH),
+            Self::Perhaps => now.plus(flushing.within()),
         }
     }
 }
@@ -350,8 +346,11 @@ impl Parameters {
 
     /// Whether the commits of the present transaction are known to be flushed when they are acknowledged. To be
     /// asked before the transaction is forgotten with [`Parameters::transaction_ended`].
-    pub(crate) fn commits(&self) -> Commits {
-        if self.current.get(SYNCHRONOUS_COMMIT).is_some() { Commits::Perhaps } else { self.commits }
+    pub(crate) fn commits(&self, flushing: &Flushing) -> Commits {
+        if flushing.is_lazy() || self.current.get(SYNCHRONOUS_COMMIT).is_some() {
+            return Commits::Perhaps;
+        }
+        self.commits
     }
 
     /// The transaction has ended: what was set for it alone is gone.

@@ -84,7 +84,8 @@ async fn follow(
     loop {
         let news = state.take_news();
         let begun = cluster.clock.now();
-        let [changes, found] = reader.changes().await?;
+        let [changes, found, lazy, delay] = reader.changes().await?;
+        cluster.flushing.note(&lazy, &delay);
         defaults.look(found, cluster);
         if last.changes != changes {
             cluster.note_ddl();

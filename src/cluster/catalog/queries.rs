@@ -11,11 +11,15 @@ pub(super) const PREPARE: &str = "SET search_path = pg_catalog; SET statement_ti
 
 /// Rows that PostgreSQL has put into, changed in and taken out of its catalogs: it grows whenever one changes. It is
 /// counted when the session that did so reports it, some seconds later at worst. Behind it what sessions begin with (ALTER
-/// ROLE and ALTER DATABASE ... SET), as it is.
+/// ROLE and ALTER DATABASE ... SET), as it is; and whether some begin with commits that are not flushed when they are
+/// acknowledged, with what says how soon they are.
 pub(super) const CHANGES: &str = "SELECT sum(pg_stat_get_tuples_inserted(c) + pg_stat_get_tuples_updated(c) \
     + pg_stat_get_tuples_deleted(c)), (SELECT md5(string_agg(concat_ws(' ', setdatabase, setrole, setconfig), ' ' \
     ORDER BY setdatabase, setrole)) FROM pg_db_role_setting WHERE setdatabase = 0 OR setdatabase = \
-    (SELECT oid FROM pg_database WHERE datname = current_database())) FROM unnest('{1247,1255,1259,2600,2602,2603,2605,2606,2608,2611,2615,2617,2618,\
+    (SELECT oid FROM pg_database WHERE datname = current_database())), \
+    CASE WHEN current_setting('synchronous_commit') = 'off' OR EXISTS (SELECT FROM pg_db_role_setting, \
+    unnest(setconfig) AS s WHERE s ~* '^synchronous_commit=(of|off|f|fa|fal|fals|false|n|no|0)$') THEN 'lazy' END, \
+    (SELECT setting FROM pg_settings WHERE name = 'wal_writer_delay') FROM unnest('{1247,1255,1259,2600,2602,2603,2605,2606,2608,2611,2615,2617,2618,\
     2620,3256}'::oid[]) c";
 
 /// Objects of this class that use a function or an operator that is not PostgreSQL's own: only their trees are looked

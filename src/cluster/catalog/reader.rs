@@ -78,8 +78,9 @@ impl Reader {
         Ok(reader)
     }
 
-    /// How far PostgreSQL's own counters have come, and what tells one set of session defaults from another.
-    pub(super) async fn changes(&self) -> Result<[String; 2], Failure> {
+    /// How far PostgreSQL's own counters have come, what tells one set of session defaults from another, and what
+    /// [`crate::cluster::Flushing`] wants to know.
+    pub(super) async fn changes(&self) -> Result<[String; 4], Failure> {
         self.first(queries::CHANGES).await
     }
 

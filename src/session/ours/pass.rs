@@ -25,7 +25,8 @@ pub(in crate::session) const NO_TYPES: &[u8] = &[0, 0];
 
 impl Requests<'_> {
     fn ask(&self, text: &[u8]) -> Ask {
-        let given = Circumstances { commits: self.parameters.commits(), ..self.given };
+        let commits = self.parameters.commits(self.given.cluster.flushing());
+        let given = Circumstances { commits, ..self.given };
         ask(text, &given)
     }
 
