@@ -9,6 +9,7 @@
 //! This module knows nothing of statements, sessions or pools.
 
 pub mod catalog;
+mod ddl;
 mod election;
 mod flushing;
 pub mod freshness;
@@ -55,10 +56,6 @@ const WAITING_PAUSE: Duration = Duration::from_millis(1);
 
 /// How long after the last read nodes are still polled as often as while reads come in.
 const HOT_FOR: Duration = Duration::from_millis(200);
-
-/// For so long after it was noticed a change of the catalog counts as a late one, besides the replicas' lag: a statement
-/// may have been waiting meanwhile.
-const NOTICED: Duration = Duration::from_secs(1);
 
 /// The nodes of one configured database.
 #[derive(Debug)]
@@ -169,31 +166,6 @@ impl Cluster {
     #[inline]
     pub fn flushing(&self) -> &Flushing {
         &self.flushing
-    }
-
-    /// Changes with every change of the catalog that a session has made.
-    #[inline]
-    pub fn schema(&self) -> u64 {
-        self.schema.load(Ordering::Acquire)
-    }
-
-    /// A session has changed the catalog, or may have. To be called before its client learns of it.
-    pub fn schema_changed(&self) {
-        self.schema.fetch_add(1, Ordering::Release);
-        self.note_ddl();
-        self.catalog.tell(catalog::News::Changed);
-    }
-
-    /// Somebody has changed the catalog.
-    fn note_ddl(&self) {
-        self.schema_changed.fetch_max(self.clock.now().0, Ordering::AcqRel);
-    }
-
-    /// Whether a replica that is no further behind than `max_lag` may not know all of the catalog's changes yet, as far
-    /// as they have been noticed.
-    pub fn changed_lately(&self, now: Mono, max_lag: Duration) -> bool {
-        let changed = Mono(self.schema_changed.load(Ordering::Acquire));
-        changed != Mono::ZERO && now.saturating_since(changed) <= max_lag.saturating_add(NOTICED)
     }
 
     /// What routing may look at. Costs nothing.
