@@ -85,7 +85,7 @@ impl Names {
 
     /// How the texts are to be read is not known any more.
     pub(super) fn distrust(&mut self) {
-        self.dialect = Dialect::Unusual;
+        self.expect_dialect(Dialect::Unusual);
     }
 
     /// Something is on its way that makes texts mean this.

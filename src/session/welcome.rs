@@ -13,10 +13,10 @@ use crate::cluster::{Role, Usable};
 use crate::pool::{Checkout, Lease};
 use crate::server::Server;
 use crate::server::exchange::{self, ExchangeError};
-use crate::server::settings::{DATE_STYLE, Part, Settings, Value};
+use crate::server::settings::{DATE_STYLE, Settings, Value};
 use crate::session::backend::Backend;
 use crate::session::dialect;
-use crate::session::fitting::{is_overruled, revived};
+use crate::session::fitting::revived;
 use crate::session::link::Link;
 use crate::session::refusal::Refusal;
 use crate::session::respond::Trouble;
@@ -180,15 +180,10 @@ async fn undo_settings(
 ) -> Result<Vec<(String, String)>, ExchangeError> {
     let (mut queries, mut reported) = (Vec::new(), Vec::new());
     let fresh = Settings::default();
-    server.settings.change(&fresh, &mut Vec::new(), |part, sql| queries.push((part, sql.to_vec())));
+    server.settings.change(&fresh, &mut Vec::new(), |_, sql| queries.push(sql.to_vec()));
     server.statements.set_unnamed(None);
-    for (part, sql) in queries {
-        match exchange::run(server, &sql, within).await {
-            Ok(answer) => reported.extend(answer.reported),
-            Err(ExchangeError::Refused(_, _, fields))
-                if part == Part::Custom && is_overruled(&fields) => {}
-            Err(error) => return Err(error),
-        }
+    for sql in queries {
+        reported.extend(exchange::run(server, &sql, within).await?.reported);
     }
     server.settings = Arc::new(fresh);
     Ok(reported)
