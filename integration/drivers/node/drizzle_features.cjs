@@ -124,7 +124,8 @@ async function pool() {
   }, 30);
 }
 
-// Migrations as drizzle-kit writes them.
+// Migrations as drizzle-kit writes them. The journal is in a schema of its own: CREATE SCHEMA IF NOT EXISTS fails with 23505 when
+// two programs run it at once (here that of the other driver), on any server.
 async function migrations() {
   const folder = mkdtempSync(join(tmpdir(), "drizzle-"));
   const [table, journal] = [unique("migrated"), unique("journal")];
@@ -137,7 +138,7 @@ async function migrations() {
   };
   try {
     await withDb(async (db) => {
-      const options = { migrationsFolder: folder, migrationsTable: journal };
+      const options = { migrationsFolder: folder, migrationsSchema: journal };
       add("0000_first", [`CREATE TABLE "${table}" (id serial PRIMARY KEY)`, `CREATE INDEX ON "${table}" (id)`]);
       await migrate(db, options);
       add("0001_second", [`ALTER TABLE "${table}" ADD COLUMN name text DEFAULT 'new'`]);
