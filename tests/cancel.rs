@@ -11,6 +11,8 @@ scripted!(
     a_client_that_waits_is_taken_out_of_the_queue,
     a_server_is_not_handed_on_before_its_cancel_connection_has_closed,
     a_cancel_that_has_failed_may_be_repeated,
+    a_cancel_that_came_too_early_is_repeated,
+    what_has_begun_to_answer_is_cancelled_once,
     a_late_cancel_hits_nobody,
     what_is_cancelled_while_it_waits_has_one_end,
     the_clients_cancel_connection_ends_when_the_servers_has,
@@ -31,6 +33,28 @@ async fn busy(delivery: Delivery) -> (Stage, Client, Server) {
     (stage, client, server)
 }
 
+/// The statement has been cancelled, and who has asked for that is told so. Until then the request may be repeated.
+async fn ends(
+    stage: &mut Stage,
+    (client, server): (&mut Client, &mut Server),
+    asking: &mut Client,
+) {
+    let end = async {
+        server.reply([error("57014"), idle()]).await;
+        client.expect([error("57014"), idle()]).await;
+        asking.expect_closed().await;
+    };
+    let repeated = async {
+        loop {
+            drop(stage.primary.cancel().await);
+        }
+    };
+    tokio::select! {
+        () = end => {}
+        () = repeated => {}
+    }
+}
+
 async fn a_cancel_is_passed_on_with_the_servers_own_key(delivery: Delivery) {
     let mut stage = Stage::new(delivery).await;
     let (mut client, mut server) = stage.pair().await;
@@ -40,9 +64,7 @@ async fn a_cancel_is_passed_on_with_the_servers_own_key(delivery: Delivery) {
     let cancel = stage.primary.cancel().await;
     assert_eq!((cancel.process_id, &cancel.secret), (server.process_id, &server.secret));
     drop(cancel);
-    asking.expect_closed().await;
-    server.reply([error("57014"), idle()]).await;
-    client.expect([error("57014"), idle()]).await;
+    ends(&mut stage, (&mut client, &mut server), &mut asking).await;
     client.send([query("select 2")]).await;
     server.answer([query("select 2")], one_row("2")).await;
     client.expect(one_row("2")).await;
@@ -117,9 +139,7 @@ async fn the_clients_cancel_connection_ends_when_the_servers_has(delivery: Deliv
         () = std::future::ready(()) => {}
     }
     drop(cancel);
-    asking.expect_closed().await;
-    server.reply([error("57014"), idle()]).await;
-    client.expect([error("57014"), idle()]).await;
+    ends(&mut stage, (&mut client, &mut server), &mut asking).await;
 }
 
 /// A client, another one whose `select 2` the server runs behind a query of our own, and the other's cancel request.
@@ -159,9 +179,7 @@ async fn a_cancel_waits_until_what_is_ours_has_been_answered(delivery: Delivery)
     let (mut stage, mut other, mut server, mut asking) = asking_behind_ours(delivery).await;
     server.reply([complete("RESET"), idle()]).await;
     drop(stage.primary.cancel().await);
-    asking.expect_closed().await;
-    server.reply([error("57014"), idle()]).await;
-    other.expect([error("57014"), idle()]).await;
+    ends(&mut stage, (&mut other, &mut server), &mut asking).await;
 }
 
 async fn what_is_cancelled_while_it_waits_has_one_end(delivery: Delivery) {
@@ -192,11 +210,40 @@ async fn a_cancel_that_has_failed_may_be_repeated(delivery: Delivery) {
     first.expect_closed().await;
     let mut second = client.ask_to_cancel().await;
     drop(stage.primary.cancel().await);
-    second.expect_closed().await;
-    server.reply([error("57014"), idle()]).await;
-    client.expect([error("57014"), idle()]).await;
+    ends(&mut stage, (&mut client, &mut server), &mut second).await;
     // What has been sent there may come late.
     server.expect_closed().await;
+}
+
+/// The server has not even read the statement when the first ones come.
+async fn a_cancel_that_came_too_early_is_repeated(delivery: Delivery) {
+    let (mut stage, mut client, mut server) = busy(delivery).await;
+    let mut asking = client.ask_to_cancel().await;
+    for _ in 0..3 {
+        let cancel = stage.primary.cancel().await;
+        assert_eq!((cancel.process_id, &cancel.secret), (server.process_id, &server.secret));
+    }
+    ends(&mut stage, (&mut client, &mut server), &mut asking).await;
+    // What comes next is not what was to end.
+    client.send([query("select 2")]).await;
+    server.expect([query("select 2")]).await;
+    stage.primary.expect_nobody();
+    server.reply(one_row("2")).await;
+    client.expect(one_row("2")).await;
+    stage.settle(&mut client).await;
+    stage.primary.expect_nobody();
+}
+
+async fn what_has_begun_to_answer_is_cancelled_once(delivery: Delivery) {
+    let (mut stage, mut client, mut server) = busy(delivery).await;
+    server.reply([columns(), row("1")]).await;
+    client.expect([columns(), row("1")]).await;
+    let mut asking = client.ask_to_cancel().await;
+    drop(stage.primary.cancel().await);
+    asking.expect_closed().await;
+    stage.primary.expect_nobody();
+    server.reply([error("57014"), idle()]).await;
+    client.expect([error("57014"), idle()]).await;
 }
 
 async fn a_late_cancel_hits_nobody(delivery: Delivery) {

@@ -242,6 +242,7 @@ impl Session {
         };
         self.client.set_server(&link.server, node);
         self.phase = Phase::Attached(Attached {
+            first: lease.machine.next(),
             lease,
             node,
             side,

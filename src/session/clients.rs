@@ -113,6 +113,8 @@ pub struct Client {
     pub(crate) cancelling: Cell<Cancelling>,
     /// Who has asked for the cancel that is yet to be seen to.
     pub(crate) cancel_done: RefCell<Option<oneshot::Sender<()>>>,
+    /// Dropped when the client is shown what has come of what is being cancelled.
+    pub(crate) until_answered: RefCell<Option<oneshot::Sender<()>>>,
     pub(crate) pinned: Cell<&'static str>,
     /// What it replicates, if it is no ordinary session.
     pub(crate) replication: Option<Kind>,
@@ -307,6 +309,7 @@ impl Clients {
             summons: Cell::default(),
             cancelling: Cell::default(),
             cancel_done: RefCell::default(),
+            until_answered: RefCell::default(),
             pinned: Cell::new(""),
             replication: arrival.replication,
             channels: Cell::default(),

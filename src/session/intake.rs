@@ -294,7 +294,7 @@ impl Session {
             }
             requests.link.gate = Gate::Open;
             if requests.link.machine.owes_nothing() {
-                attached.asked = now;
+                (attached.asked, attached.first) = (now, requests.link.machine.next());
                 requests.count_if_pinned(attached.batches);
             }
             let taken = requests

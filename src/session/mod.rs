@@ -223,6 +223,8 @@ struct Attached {
     began: Mono,
     /// When the oldest request that is not answered was sent.
     asked: Mono,
+    /// The number of the first of the requests that were sent then.
+    first: u64,
 }
 
 /// Whether the batch that the server was chosen for has been sent to it.

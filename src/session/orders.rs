@@ -53,7 +53,8 @@ impl Session {
             }
             Phase::Attached(attached) if self.client.activity.get() == Activity::Active => {
                 let canceler = attached.lease.server.canceler.as_ref();
-                cancel::pass_on(&self.worker, &self.client, canceler);
+                let patience = attached.patience_to_cancel(now);
+                cancel::pass_on(&self.worker, &self.client, canceler, patience);
             }
             Phase::Attached(_) | Phase::Detached => {}
         }
@@ -194,6 +195,7 @@ impl Session {
             Ended::Dismissed => tracing::debug!("client was dismissed"),
         }
         if let Phase::Attached(attached) = std::mem::replace(&mut self.phase, Phase::Detached) {
+            cancel::answered(&self.client);
             cleaning::abandon(&self.worker, &self.client, attached);
         }
         if matches!(ended, Ended::Dismissed) && !self.to_client.is_empty() {

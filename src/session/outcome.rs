@@ -1,6 +1,7 @@
 //! What a server has answered: to the client with it, and what follows from it.
 
 use std::task::Context;
+use std::time::Duration;
 
 use crate::clock::Mono;
 use crate::cluster::{Cluster, NodeId};
@@ -12,6 +13,7 @@ use crate::route::{Reason, Seen};
 use crate::session::acquire::Moved;
 use crate::session::blame::{Blame, End};
 use crate::session::books::Books;
+use crate::session::cancel;
 use crate::session::clients::Activity;
 use crate::session::learned;
 use crate::session::link::Gate;
@@ -204,6 +206,7 @@ impl Session {
 
     /// ReadyForQuery has been shown to the client.
     pub(super) fn on_ready(&mut self, now: Mono) {
+        cancel::answered(&self.client);
         let Phase::Attached(attached) = &mut self.phase else { return };
         let Some(traffic) = self.client.backend.traffic.get(self.worker.lane()) else {
             return;
@@ -357,6 +360,16 @@ impl Attached {
     /// Whether the client would lose nothing with the server.
     fn has_nothing_there(&self) -> bool {
         self.pins.is_empty() && self.lease.is_settled()
+    }
+
+    /// For how long a request to cancel what it runs may come too early: while nothing has been answered of what was
+    /// sent last.
+    pub(super) fn patience_to_cancel(&self, now: Mono) -> Duration {
+        if self.lease.machine.is_silent_since(self.first) {
+            cancel::SLOW_TO_BEGIN.saturating_sub(now.saturating_since(self.asked))
+        } else {
+            Duration::ZERO
+        }
     }
 
     /// When a transaction that may have changed the catalog has ended: before anybody can learn of it, texts are taken

@@ -40,6 +40,7 @@ impl Client {
             summons: Cell::new(self.summons.get()),
             cancelling: Cell::new(self.cancelling.get()),
             cancel_done: RefCell::new(self.cancel_done.take()),
+            until_answered: RefCell::new(self.until_answered.take()),
             pinned: Cell::new(""),
             replication: self.replication,
             channels: self.channels.clone(),

@@ -1,6 +1,6 @@
 //! What the queue of owed answers tells beyond whether it is empty.
 
-use super::stage::{Batch, Copy};
+use super::stage::{Batch, Copy, Head};
 use super::{Change, Fate, Machine, Request};
 use crate::protocol::TransactionStatus;
 
@@ -70,6 +70,15 @@ impl Machine {
     pub(crate) fn awaits_consent(&self) -> bool {
         self.awaits_own_query()
             || self.owed.iter().any(|owed| matches!(owed.change, Change::Checks(_)))
+    }
+
+    /// Whether one whole batch is owed that began with the request of this number, and nothing of its answer has come.
+    pub(crate) fn is_silent_since(&self, first: u64) -> bool {
+        let batches = self.owed.iter().filter(|owed| owed.request.ends_with_ready()).count();
+        batches == 1
+            && self.batch == Batch::Closed
+            && self.head == Head::Silent
+            && self.oldest() == first
     }
 
     /// Whether anything is owed that the server answers.

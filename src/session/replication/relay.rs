@@ -3,6 +3,7 @@
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::Walsender;
 use super::framing::Framing;
@@ -159,7 +160,7 @@ impl Replication {
             }
             (Summons::Cancel, _) if self.owed > 0 => {
                 let canceler = self.walsender.lease.server.canceler.as_ref();
-                cancel::pass_on(&self.worker, &self.client, canceler);
+                cancel::pass_on(&self.worker, &self.client, canceler, Duration::ZERO);
             }
             _ => {}
         }
