@@ -9,6 +9,7 @@ scripted!(
     a_newer_protocol_and_unknown_options_are_negotiated,
     protocol_2_is_refused,
     options_and_parameters_become_settings_of_the_server,
+    a_server_that_leaves_while_a_client_logs_in_is_not_the_clients_fault,
     a_setting_that_the_server_refuses_ends_the_log_in,
     replication_is_a_switch_or_database,
     garbage_is_told_so_and_closed,
@@ -125,6 +126,7 @@ async fn options_and_parameters_become_settings_of_the_server(delivery: Delivery
     first.send([query("select 2")]).await;
     let undo = ["application_name", "geqo", "search_path", "statement_timeout"];
     let undo = undo.map(|name| format!("RESET \"{name}\";")).concat();
+    let undo = format!("SET \"statement_timeout\" TO '0';{undo}");
     server.expect([query(&undo), query("select 2")]).await;
 }
 
@@ -138,6 +140,24 @@ async fn a_setting_that_the_server_refuses_ends_the_log_in(delivery: Delivery) {
     let refused = client.next().await;
     assert_eq!(refused.field(b'C').as_deref(), Some("42704"));
     client.expect_closed().await;
+}
+
+async fn a_server_that_leaves_while_a_client_logs_in_is_not_the_clients_fault(delivery: Delivery) {
+    let mut stage = Stage::new(delivery).await;
+    let (_first, mut server) = stage.pair().await;
+    let mut client = stage.dial().await;
+    client.wire.send_bytes(&startup(V3_0, &[APP[0], APP[1], ("geqo", "off")])).await;
+    server.next().await;
+    server.reply([fatal("57P01")]).await;
+    drop(server);
+    let mut other = stage.primary.accept().await;
+    // It has been slow to begin, as far as another client's statement_timeout goes.
+    other.next().await;
+    other.reply([error("57014"), idle()]).await;
+    let mut third = stage.primary.accept().await;
+    third.expect([query("SET \"geqo\" TO 'off';")]).await;
+    third.reply([complete("SET"), idle()]).await;
+    client.read_greeting().await;
 }
 
 async fn replication_is_a_switch_or_database(delivery: Delivery) {

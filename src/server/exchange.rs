@@ -40,13 +40,6 @@ pub enum ExchangeError {
     Timeout,
 }
 
-impl ExchangeError {
-    /// Whether the server can be used after this.
-    pub fn leaves_server_usable(&self) -> bool {
-        matches!(self, Self::Refused(..))
-    }
-}
-
 /// Runs `sql` by the simple protocol and throws its rows away. The server must owe nothing.
 ///
 /// # Errors

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::cluster::{Role, Usable};
 use crate::pool::{Checkout, Lease};
+use crate::protocol::SqlState;
 use crate::server::Server;
 use crate::server::exchange::{self, ExchangeError};
 use crate::server::settings::{DATE_STYLE, Settings, Value};
@@ -26,6 +27,9 @@ use crate::sql::settings as values;
 
 /// How many kinds of clients are remembered for one (database, user).
 const KINDS: usize = 256;
+
+/// How many servers are asked for one client. Those that are shut down meanwhile cannot answer.
+const TRIES: usize = 3;
 
 /// What one kind of client is told.
 #[derive(Debug)]
@@ -86,27 +90,35 @@ pub(super) async fn welcome(
     if let Some(known) = backend.welcomes.lock().get(settings) {
         return Ok(known);
     }
-    let mut lease = any_server(worker, backend).await.map_err(Refusal::Trouble)?;
-    let found = try_settings(&mut lease, settings, backend).await;
-    let now = worker.now();
-    match found {
-        Ok(Ok(reported)) => {
-            lease.put_back(now);
-            let own = Arc::new(dialect::complete(settings, &reported));
-            let welcome = Arc::new(Welcome { reported, settings: own });
-            backend.welcomes.lock().insert(settings, &welcome);
-            Ok(welcome)
-        }
-        Ok(Err(fields)) => {
-            lease.put_back(now);
-            Err(Refusal::Server(fields))
-        }
-        Err(error) => {
-            tracing::warn!(%error, "could not try startup parameters on a server");
-            lease.close(now);
-            Err(Refusal::Trouble(Trouble::ServerLost))
+    for _ in 0..TRIES {
+        let mut lease = any_server(worker, backend).await.map_err(Refusal::Trouble)?;
+        let found = try_settings(&mut lease, settings, backend).await;
+        let now = worker.now();
+        match found {
+            Ok(Ok(reported)) => {
+                lease.put_back(now);
+                let own = Arc::new(dialect::complete(settings, &reported));
+                let welcome = Arc::new(Welcome { reported, settings: own });
+                backend.welcomes.lock().insert(settings, &welcome);
+                return Ok(welcome);
+            }
+            Ok(Err(fields)) => {
+                lease.put_back(now);
+                return Err(Refusal::Server(fields));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "could not try startup parameters on a server");
+                lease.close(now);
+            }
         }
     }
+    Err(Refusal::Trouble(Trouble::ServerLost))
+}
+
+/// Whether an error tells of what was set rather than of the server (Appendix A of the manual: no connection, no resources,
+/// an operator's intervention, a fault): that one shuts down, for instance, and another one will do.
+fn is_of_the_settings(SqlState(code): SqlState) -> bool {
+    !matches!(code, [b'0', b'8', ..] | [b'5', b'3' | b'7' | b'8', ..] | [b'X', b'X', ..])
 }
 
 /// A server of the primary, or if that cannot be had of any node. One that is not known to be up comes last: it may keep
@@ -165,7 +177,9 @@ async fn try_settings(
     if !sql.is_empty() {
         match exchange::run(&mut link.server, &sql, within).await {
             Ok(answer) => learn(answer.reported),
-            Err(ExchangeError::Refused(_, _, fields)) => return Ok(Err(fields)),
+            Err(ExchangeError::Refused(code, _, fields)) if is_of_the_settings(code) => {
+                return Ok(Err(fields));
+            }
             Err(error) => return Err(error),
         }
         link.server.settings = Arc::new(settings.clone());

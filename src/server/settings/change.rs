@@ -16,6 +16,9 @@ pub enum Part {
 /// The parameter that says how the texts of queries are encoded.
 const ENCODING: &str = "client_encoding";
 
+/// Parameters that say how long what follows may take.
+const LIMITS: [&str; 2] = ["statement_timeout", "transaction_timeout"];
+
 const AUTHORIZATION: &str = IDENTITY[0];
 const ROLE: &str = IDENTITY[1];
 
@@ -57,7 +60,12 @@ impl Settings {
         if becomes_oneself {
             had.log_in_again(sql);
         }
-        for (name, value) in own {
+        let (limits, own): (Vec<_>, Vec<_>) =
+            own.into_iter().partition(|(name, _)| LIMITS.contains(name));
+        if !own.is_empty() {
+            had.lift(&limits, sql);
+        }
+        for (name, value) in own.into_iter().chain(limits) {
             had.assign_anew(name, value, sql);
         }
         if !customs.is_empty() {
@@ -109,6 +117,17 @@ impl Settings {
             .chain(new.map(|(name, value)| (name, Some(value))))
             .filter(|(name, _)| !name.starts_with(OURS) && *name != ENCODING)
             .filter(|(name, _)| !IDENTITY.contains(name))
+    }
+
+    /// Appends what gives these changes the time that they take, if they change limits of time. The old ones would hold for
+    /// them: another client's may be a millisecond. Each statement of a query has the limits that it finds
+    /// (`start_xact_command` in `src/backend/tcop/postgres.c`), and the new ones come last.
+    fn lift(&self, limits: &[Difference<'_>], out: &mut Vec<u8>) {
+        for (name, _) in limits {
+            if self.get(name).is_some() {
+                assignment(out, name, Some(&Value::Config("0".into())));
+            }
+        }
     }
 
     /// Appends what makes statements run as who has logged in, whatever role its own settings say.
@@ -278,6 +297,23 @@ mod tests {
                 "?SET \"my\".\"own\" TO 4;",
                 "SET \"role\" TO r;"
             ]
+        );
+    }
+
+    #[test]
+    fn limits_of_time_are_lifted_first_and_set_last() {
+        let from =
+            settings(&[("statement_timeout", "1"), ("transaction_timeout", "2"), ("z", "1")]);
+        let to = settings(&[("statement_timeout", "3"), ("transaction_timeout", "2"), ("z", "2")]);
+        let changed =
+            "SET \"statement_timeout\" TO '0';SET \"z\" TO 2;SET \"statement_timeout\" TO 3;";
+        assert_eq!(change(&from, &to), [changed]);
+        let gone = "SET \"statement_timeout\" TO '0';SET \"transaction_timeout\" TO '0';RESET \"z\";\
+             RESET \"statement_timeout\";RESET \"transaction_timeout\";";
+        assert_eq!(change(&from, &Settings::default()), [gone]);
+        assert_eq!(
+            change(&Settings::default(), &to),
+            ["SET \"z\" TO 2;SET \"statement_timeout\" TO 3;SET \"transaction_timeout\" TO 2;"]
         );
     }
 
