@@ -11,6 +11,7 @@ use crate::{
 
 on_each_version!(
     no_sequence_of_statements_meets_a_read_only_server,
+    what_is_meant_for_the_primary_is_not_done_to_a_replica,
     what_would_pin_a_replica_fails_its_transaction_alone,
     what_is_written_otherwise_is_not_taken_for_a_read,
 );
@@ -87,38 +88,70 @@ async fn send(client: &Client, sql: &str) -> Result<(), Error> {
 
 async fn what_would_pin_a_replica_fails_its_transaction_alone(major: u16) {
     let client = client(&shared_pooler(major).await.url()).await;
-    let begin = async || {
-        eventually("a replica to take the transaction", async || {
-            client.batch_execute("BEGIN READ ONLY").await.unwrap();
-            let row = client.query_one("SELECT pg_is_in_recovery()", &[]).await.unwrap();
-            if row.get::<_, bool>(0) {
-                return Some(());
-            }
-            client.batch_execute("COMMIT").await.unwrap();
-            None
-        })
-        .await;
-    };
     for sql in ["SELECT pg_advisory_lock(1)", "DECLARE c CURSOR WITH HOLD FOR SELECT 1"] {
-        begin().await;
-        let simple = client.batch_execute(sql).await.unwrap_err();
-        assert_eq!(simple.code(), Some(&SqlState::FEATURE_NOT_SUPPORTED), "{sql}");
-        client.batch_execute("ROLLBACK").await.unwrap();
-        begin().await;
-        let extended = client.execute(sql, &[]).await.unwrap_err();
-        assert_eq!(extended.code(), Some(&SqlState::FEATURE_NOT_SUPPORTED), "{sql}");
-        client.batch_execute("ROLLBACK").await.unwrap();
+        is_refused_on_replica(&client, sql).await;
     }
     // What was prepared before; a long value does not come in one piece.
     let lock = client.prepare("SELECT pg_advisory_lock(length($1))").await.unwrap();
     for value in ["short".to_owned(), "long ".repeat(100_000)] {
-        begin().await;
+        begin_on_replica(&client).await;
         let prepared = client.query(&lock, &[&value]).await.unwrap_err();
         assert_eq!(prepared.code(), Some(&SqlState::FEATURE_NOT_SUPPORTED));
         client.batch_execute("ROLLBACK").await.unwrap();
         client.query(&lock, &[&value]).await.unwrap();
         client.batch_execute("SELECT pg_advisory_unlock_all()").await.unwrap();
     }
+}
+
+/// PostgreSQL refuses nothing of it on a standby, but it means something else there.
+async fn what_is_meant_for_the_primary_is_not_done_to_a_replica(major: u16) {
+    let client = client(&shared_pooler(major).await.url()).await;
+    let sequence = unique("ahead");
+    client.batch_execute(&format!("CREATE SEQUENCE {sequence}")).await.unwrap();
+    let of_sequence = format!("SELECT last_value FROM {sequence}");
+    eventually("the catalog to have the sequence", async || {
+        begin_on_replica(&client).await;
+        let outcome = client.batch_execute(&of_sequence).await;
+        client.batch_execute("ROLLBACK").await.unwrap();
+        let code = outcome.err().and_then(|error| error.code().cloned());
+        (code == Some(SqlState::FEATURE_NOT_SUPPORTED)).then_some(())
+    })
+    .await;
+    let acting = "SELECT count(*) FROM (VALUES (0)) AS v (pid) WHERE (pid).pg_terminate_backend";
+    for sql in ["SELECT pg_advisory_xact_lock(1)", acting, &of_sequence] {
+        is_refused_on_replica(&client, sql).await;
+    }
+    // What it refuses is refused in its own words.
+    begin_on_replica(&client).await;
+    let own = client.batch_execute(&format!("SELECT nextval('{sequence}')")).await.unwrap_err();
+    assert_eq!(own.code(), Some(&SqlState::READ_ONLY_SQL_TRANSACTION));
+    client.batch_execute("ROLLBACK").await.unwrap();
+}
+
+/// Begins a read-only transaction that a replica runs.
+async fn begin_on_replica(client: &Client) {
+    eventually("a replica to take the transaction", async || {
+        client.batch_execute("BEGIN READ ONLY").await.unwrap();
+        let row = client.query_one("SELECT pg_is_in_recovery()", &[]).await.unwrap();
+        if row.get::<_, bool>(0) {
+            return Some(());
+        }
+        client.batch_execute("COMMIT").await.unwrap();
+        None
+    })
+    .await;
+}
+
+/// In both protocols.
+async fn is_refused_on_replica(client: &Client, sql: &str) {
+    begin_on_replica(client).await;
+    let simple = client.batch_execute(sql).await.unwrap_err();
+    assert_eq!(simple.code(), Some(&SqlState::FEATURE_NOT_SUPPORTED), "{sql}");
+    client.batch_execute("ROLLBACK").await.unwrap();
+    begin_on_replica(client).await;
+    let extended = client.execute(sql, &[]).await.unwrap_err();
+    assert_eq!(extended.code(), Some(&SqlState::FEATURE_NOT_SUPPORTED), "{sql}");
+    client.batch_execute("ROLLBACK").await.unwrap();
 }
 
 async fn what_is_written_otherwise_is_not_taken_for_a_read(major: u16) {

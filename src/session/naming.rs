@@ -299,8 +299,9 @@ impl Requests<'_> {
     /// The SQL that says why, if a text with these effects must not run on the client's present server, or on none.
     #[inline]
     pub(super) fn forbidden(&self, verdict: Verdict, text: &[u8]) -> Option<Fault> {
-        if self.may_not_run_here(verdict) {
-            return Some(not_on_replica());
+        let fault = self.not_here(verdict);
+        if fault.is_some() {
+            return fault;
         }
         if verdict.effects.intersects(NAMING) { self.forbidden_names(text) } else { None }
     }

@@ -146,6 +146,7 @@ const REASONS: [(Pins, &str, Reason); 13] = [
 
 /// Effects that leave nothing behind on a server that the session does not follow itself.
 const HARMLESS: Effects = Effects::MULTI
+    .union(Effects::ACTS)
     .union(Effects::WRITES)
     .union(Effects::DDL)
     .union(Effects::TRANSACTION)

@@ -51,6 +51,11 @@ pub(super) fn is_unknown(name: &str) -> bool {
     reason(name) == Some(Why::UnknownFunction)
 }
 
+/// Whether this built-in function acts on its server, or locks there, also in a read-only transaction.
+pub(super) fn acts(name: &str) -> bool {
+    name.starts_with("pg_") && contains_line(VOLATILE, name)
+}
+
 /// Whether this built-in function runs SQL that it is given as text, or reads tables that it is given by name.
 pub(super) fn runs_text(name: &str) -> bool {
     let is_xml = name.contains("_to_xml") || name.contains("_to_xmlschema");
@@ -105,6 +110,12 @@ mod tests {
 
     #[test]
     fn names_have_the_reason_that_an_operator_expects() {
+        for acting in ["pg_cancel_backend", "pg_promote", "pg_try_advisory_xact_lock"] {
+            assert!(acts(acting), "{acting}");
+        }
+        for other in ["lo_create", "nextval", "pg_backend_pid", "pg_sleep"] {
+            assert!(!acts(other), "{other}");
+        }
         for safe in ["now", "random", "lower", "count", "pg_sleep", "coalesce", "generate_series"] {
             assert_eq!(reason(safe), None, "{safe}");
         }

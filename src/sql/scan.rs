@@ -5,6 +5,7 @@
 
 use super::cursor::is_keyword;
 use super::fields::Fields;
+use super::functions;
 use super::lexer::{Kind, Lexer, Token};
 use super::verdict::Effects;
 
@@ -160,6 +161,8 @@ fn effects_of(name: &[u8]) -> Effects {
         Effects::SETS
     } else if is_any(SESSION_STATE) {
         Effects::OPAQUE | Effects::KEEPS
+    } else if str::from_utf8(name).is_ok_and(|name| functions::acts(&name.to_ascii_lowercase())) {
+        Effects::ACTS
     } else {
         Effects::empty()
     }

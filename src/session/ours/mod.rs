@@ -187,9 +187,18 @@ fn default_of(parameter: Parameter, routing: &Routing) -> String {
 /// What fails a read-only transaction on a replica, whose next statement would leave session state behind.
 pub(super) fn not_on_replica() -> Fault {
     let message = "this read-only transaction runs on a replica, where its statement would leave session state behind";
-    let hint = "Begin such a transaction with /* pglagoon: primary */ in front.";
-    Fault { code: SqlState::FEATURE_NOT_SUPPORTED, message: message.to_owned(), hint }
+    Fault { code: SqlState::FEATURE_NOT_SUPPORTED, message: message.to_owned(), hint: TO_PRIMARY }
 }
+
+/// What fails a read-only transaction on a replica, whose next statement would lock there what is to be locked on the primary,
+/// end a process there, or read a sequence, of which a standby knows less.
+pub(super) fn meant_for_primary() -> Fault {
+    let message = "this read-only transaction runs on a replica, where its statement would act on the replica";
+    Fault { code: SqlState::FEATURE_NOT_SUPPORTED, message: message.to_owned(), hint: TO_PRIMARY }
+}
+
+/// How a read-only transaction comes to run on the primary.
+const TO_PRIMARY: &str = "Begin such a transaction with /* pglagoon: primary */ in front.";
 
 /// What fails a statement that names a prepared statement as only pgLagoon does.
 pub(super) fn reserved_name() -> Fault {

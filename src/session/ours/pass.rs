@@ -9,13 +9,13 @@ use crate::server::statements::Statement;
 use crate::session::bound;
 use crate::session::machine::{Change, Owed, Request};
 use crate::session::ours::{
-    Answer, Ask, Circumstances, Fault, ask, checked, names_ours, not_on_replica,
+    Answer, Ask, Circumstances, Fault, ask, checked, meant_for_primary, names_ours, not_on_replica,
 };
 use crate::session::pins::Pins;
 use crate::session::requests::Requests;
 use crate::session::sequences::not_own;
 use crate::sql::settings;
-use crate::sql::{Effects, Verdict};
+use crate::sql::{Class, Effects, Verdict, Why};
 
 /// Formats and values of a Bind without any.
 pub(in crate::session) const NO_VALUES: &[u8] = &[0; 6];
@@ -30,10 +30,21 @@ impl Requests<'_> {
         ask(text, &given)
     }
 
-    /// Whether a statement would tie its client to a replica: it may be somebody else's the next moment.
+    /// Why a statement must not run on the replica that the client has: it would tie its client to that, which may be
+    /// somebody else's the next moment; or it would do there what was meant for the primary.
     #[inline]
-    pub(in crate::session) fn may_not_run_here(&self, verdict: Verdict) -> bool {
-        self.given.side.is_replica() && !Pins::of(verdict.effects).is_empty()
+    pub(in crate::session) fn not_here(&self, verdict: Verdict) -> Option<Fault> {
+        if !self.given.side.is_replica() {
+            None
+        } else if !Pins::of(verdict.effects).is_empty() {
+            Some(not_on_replica())
+        } else if verdict.effects.contains(Effects::ACTS)
+            || verdict.class == Class::Primary(Why::SequenceRelation)
+        {
+            Some(meant_for_primary())
+        } else {
+            None
+        }
     }
 
     /// Has the server run `sql` in the place of a Query.
@@ -72,8 +83,8 @@ impl Requests<'_> {
         out: &mut Gather<'_>,
     ) -> bool {
         let Some(statement) = self.names.get(bind.statement) else { return false };
-        let fault = if self.may_not_run_here(statement.verdict) {
-            not_on_replica()
+        let fault = if let Some(fault) = self.not_here(statement.verdict) {
+            fault
         } else if self.asks_others(statement.verdict, &statement.query) {
             not_own()
         } else if bound::changes(statement, bind).is_some_and(|changes| names_ours(&changes)) {
