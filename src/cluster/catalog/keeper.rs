@@ -86,7 +86,7 @@ async fn follow(
         let begun = cluster.clock.now();
         let [changes, found, lazy, delay] = reader.changes().await?;
         cluster.flushing.note(&lazy, &delay);
-        defaults.look(found, cluster);
+        renew(cluster, defaults.look(found, news, cluster.clock.now()));
         if last.changes != changes {
             cluster.note_ddl();
         }
@@ -102,25 +102,61 @@ async fn follow(
 /// have it.
 #[derive(Default)]
 struct Defaults {
-    known: Option<String>,
+    known: Known,
     /// When replicas are renewed once more.
     again: Option<Mono>,
+}
+
+/// What is known of the defaults.
+#[derive(Default)]
+enum Known {
+    /// Nothing yet.
+    #[default]
+    Nothing,
+    /// What has been found first. A client may have changed it just before, after servers had been opened.
+    First(String),
+    /// What has been found last.
+    Last(String),
+}
+
+/// Whose servers are to be opened anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Renewal {
+    Nobodys,
+    Replicas,
+    Everybodys,
 }
 
 /// By then a replica that clients have got servers of has replayed the change.
 const REPLAYED: Duration = Duration::from_secs(30);
 
 impl Defaults {
-    fn look(&mut self, found: String, cluster: &Cluster) {
-        let now = cluster.clock.now();
-        if self.known.as_ref().is_some_and(|known| *known != found) {
-            cluster.renew_servers(|_| true);
+    /// Takes what has been found at `now`, after this news.
+    fn look(&mut self, found: String, news: Option<News>, now: Mono) -> Renewal {
+        let is_news = news == Some(News::Changed);
+        let (is_other, known) = match &self.known {
+            Known::Nothing => (is_news, Known::First(found)),
+            Known::First(known) => (is_news || *known != found, Known::Last(found)),
+            Known::Last(known) => (*known != found, Known::Last(found)),
+        };
+        self.known = known;
+        if is_other {
             self.again = Some(now.plus(REPLAYED));
+            Renewal::Everybodys
         } else if self.again.is_some_and(|at| at <= now) {
-            cluster.renew_servers(|role| role == Role::Replica);
             self.again = None;
+            Renewal::Replicas
+        } else {
+            Renewal::Nobodys
         }
-        self.known = Some(found);
+    }
+}
+
+fn renew(cluster: &Cluster, renewal: Renewal) {
+    match renewal {
+        Renewal::Nobodys => {}
+        Renewal::Replicas => cluster.renew_servers(|role| role == Role::Replica),
+        Renewal::Everybodys => cluster.renew_servers(|_| true),
     }
 }
 
@@ -207,6 +243,53 @@ fn log(cluster: &Cluster, state: &CatalogState) {
             database,
             why = report.note,
             "no statement of this database may run on a replica"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHANGED: Option<News> = Some(News::Changed);
+
+    /// What becomes of the servers when one after the other is found, at these seconds.
+    fn renewals(looks: &[(u64, &str, Option<News>)]) -> Vec<Renewal> {
+        let mut defaults = Defaults::default();
+        let at = |seconds| Mono::ZERO.plus(Duration::from_secs(seconds));
+        looks
+            .iter()
+            .map(|(seconds, found, news)| defaults.look((*found).to_owned(), *news, at(*seconds)))
+            .collect()
+    }
+
+    #[test]
+    fn servers_are_renewed_when_defaults_change_and_those_of_replicas_once_more() {
+        use Renewal::{Everybodys, Nobodys, Replicas};
+        assert_eq!(
+            renewals(&[
+                (0, "a", None),
+                (1, "a", None),
+                (2, "b", None),
+                (31, "b", CHANGED),
+                (32, "b", None),
+                (33, "b", None)
+            ]),
+            [Nobodys, Nobodys, Everybodys, Nobodys, Replicas, Nobodys]
+        );
+    }
+
+    #[test]
+    fn what_is_found_first_may_have_been_changed_after_servers_were_opened() {
+        use Renewal::{Everybodys, Nobodys};
+        assert_eq!(
+            renewals(&[(0, "a", CHANGED), (1, "a", None), (2, "a", CHANGED)]),
+            [Everybodys, Nobodys, Nobodys]
+        );
+        // It was there before we heard of it.
+        assert_eq!(
+            renewals(&[(0, "a", Some(News::Doubt)), (1, "a", CHANGED), (2, "a", CHANGED)]),
+            [Nobodys, Everybodys, Nobodys]
         );
     }
 }
