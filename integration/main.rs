@@ -13,6 +13,7 @@ mod bank;
 mod catalog;
 mod classify;
 mod cluster;
+mod commits;
 mod conflicts;
 mod consistency;
 mod corpus;

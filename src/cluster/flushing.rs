@@ -1,4 +1,4 @@
-//! Whether commits are flushed when they are acknowledged, where their session has not said anything about that.
+//! Whether commits are flushed when they are acknowledged, where no statement has said anything about that.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,21 +10,24 @@ const USUALLY: Duration = Duration::from_millis(600);
 /// What the primary says of it.
 #[derive(Debug)]
 pub struct Flushing {
-    is_lazy: AtomicBool,
+    /// Sessions begin so.
+    begins_lazy: AtomicBool,
+    /// A function may make it so.
+    calls_lazy: AtomicBool,
     within: AtomicU64,
 }
 
 impl Default for Flushing {
     fn default() -> Self {
         let within = AtomicU64::new(millis(USUALLY));
-        Self { is_lazy: AtomicBool::new(false), within }
+        Self { begins_lazy: AtomicBool::new(false), calls_lazy: AtomicBool::new(false), within }
     }
 }
 
 impl Flushing {
-    /// Whether sessions begin with `synchronous_commit = off`: some, or all.
+    /// Whether sessions begin with `synchronous_commit = off`, some or all, or a function sets it.
     pub fn is_lazy(&self) -> bool {
-        self.is_lazy.load(Ordering::Relaxed)
+        self.begins_lazy.load(Ordering::Relaxed) || self.calls_lazy.load(Ordering::Relaxed)
     }
 
     /// How long a commit may take to be flushed behind its acknowledgement, if it was not flushed before.
@@ -34,10 +37,15 @@ impl Flushing {
 
     /// Takes note of what the primary has answered: `lazy` or nothing, and `wal_writer_delay` in milliseconds.
     pub(super) fn note(&self, lazy: &str, delay: &str) {
-        self.is_lazy.store(lazy == "lazy", Ordering::Relaxed);
+        self.begins_lazy.store(lazy == "lazy", Ordering::Relaxed);
         if let Ok(delay) = delay.parse::<u64>() {
             self.within.store(delay.saturating_mul(3).max(millis(USUALLY)), Ordering::Relaxed);
         }
+    }
+
+    /// Takes note of whether there are functions that set `synchronous_commit`: `lazy` or nothing.
+    pub(super) fn note_functions(&self, lazy: &str) {
+        self.calls_lazy.store(lazy == "lazy", Ordering::Relaxed);
     }
 }
 
@@ -57,5 +65,8 @@ mod tests {
         assert_eq!((flushing.is_lazy(), flushing.within()), (true, Duration::from_secs(3)));
         flushing.note("", "10");
         assert_eq!((flushing.is_lazy(), flushing.within()), (false, USUALLY));
+        flushing.note_functions("lazy");
+        flushing.note("", "10");
+        assert!(flushing.is_lazy());
     }
 }

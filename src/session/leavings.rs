@@ -3,7 +3,7 @@
 use crate::session::Wrote;
 use crate::session::dialect;
 use crate::session::machine::Change;
-use crate::session::parameters::{Savepoint, Script, Step};
+use crate::session::parameters::{SYNCHRONOUS_COMMIT, Savepoint, Script, Step};
 use crate::session::pins::{Pins, Stains};
 use crate::session::requests::{Requests, Taken};
 use crate::session::sequences::mentions;
@@ -49,6 +49,9 @@ impl Requests<'_> {
             return;
         }
         self.note_values(effects, text);
+        if effects.contains(Effects::OPAQUE) && mentions_commits(text) {
+            self.parameters.expect_lazy_commit();
+        }
         if effects.contains(Effects::WRITES) {
             self.note_write(verdict.tables);
             self.foresee(verdict.fingerprint);
@@ -176,4 +179,10 @@ fn changes(effects: Effects, text: &[u8]) -> Option<Vec<settings::Change>> {
         settings::changes_among(text)
     };
     changes?.into_iter().map(|change| change.bind(|_| None)).collect()
+}
+
+/// Whether a text of which nobody knows what it does (DO) may set how its transaction is committed.
+fn mentions_commits(text: &[u8]) -> bool {
+    let name = SYNCHRONOUS_COMMIT.as_bytes();
+    text.windows(name.len()).any(|part| part.eq_ignore_ascii_case(name))
 }

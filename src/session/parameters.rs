@@ -32,7 +32,7 @@ use savepoints::Savepoints;
 pub(crate) use script::Script;
 
 /// Decides whether a commit is flushed before it is acknowledged.
-const SYNCHRONOUS_COMMIT: &str = "synchronous_commit";
+pub(crate) const SYNCHRONOUS_COMMIT: &str = "synchronous_commit";
 
 /// Parameters whose values PostgreSQL reports (those that it marks GUC_REPORT, and what `is_superuser` follows from), in
 /// lower case.
@@ -194,6 +194,11 @@ impl Parameters {
             self.explained = Explained::Yes;
         }
         self.pending.push_back(step);
+    }
+
+    /// What is on its way may have the present transaction acknowledged before it is flushed.
+    pub(crate) fn expect_lazy_commit(&mut self) {
+        self.commits = Commits::Perhaps;
     }
 
     /// Whether what the server reports of its parameters is the doing of the client's own statements.

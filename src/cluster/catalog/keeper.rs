@@ -215,6 +215,7 @@ async fn load(cluster: &Cluster, reader: &Reader, trees: &mut Trees) -> Result<D
     let begun = cluster.clock.now();
     let mut facts = Facts::new((*overrides).clone(), std::mem::take(trees));
     reader.read(&mut facts).await?;
+    cluster.flushing.note_functions(&reader.lazy_functions().await?);
     let ended = cluster.clock.now();
     let took = ended.saturating_since(begun);
     // Some hundred milliseconds if there is very much: not on the thread of the monitors.

@@ -22,6 +22,10 @@ pub(super) const CHANGES: &str = "SELECT sum(pg_stat_get_tuples_inserted(c) + pg
     (SELECT setting FROM pg_settings WHERE name = 'wal_writer_delay') FROM unnest('{1247,1255,1259,2600,2602,2603,2605,2606,2608,2611,2615,2617,2618,\
     2620,3256}'::oid[]) c";
 
+/// Whether a function may have the commit of its transaction acknowledged before it is flushed.
+pub(super) const LAZY_FUNCTIONS: &str = "SELECT CASE WHEN EXISTS (SELECT FROM pg_proc WHERE oid >= 16384 \
+    AND strpos(lower(concat(prosrc, proconfig::text)), 'synchronous_commit') > 0) THEN 'lazy' END";
+
 /// Objects of this class that use a function or an operator that is not PostgreSQL's own: only their trees are looked
 /// at. Finding out from all trees takes a hundred times as long.
 macro_rules! using_own {

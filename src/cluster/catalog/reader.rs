@@ -84,6 +84,12 @@ impl Reader {
         self.first(queries::CHANGES).await
     }
 
+    /// What [`crate::cluster::Flushing`] wants to know of functions.
+    pub(super) async fn lazy_functions(&self) -> Result<String, Failure> {
+        let [lazy] = self.first(queries::LAZY_FUNCTIONS).await?;
+        Ok(lazy)
+    }
+
     /// Adds all that there is to know.
     ///
     /// # Errors
