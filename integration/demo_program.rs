@@ -5,6 +5,7 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -14,9 +15,12 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::fixture::{client, eventually, on_each_version, psql, store, succeeded};
+use crate::fixture::{client, eventually, on_each_version, psql, store, succeeded, within};
 
 on_each_version!(the_demo_shows_a_replica_leave_and_come_back);
+
+/// How long it may take until three servers run that have just been made.
+const STARTING: Duration = Duration::from_mins(3);
 
 /// A running demo, with a directory of its own for what it makes.
 struct Demo {
@@ -56,7 +60,7 @@ impl Demo {
 
     /// Waits for a line that begins and ends so, behind so much text, and returns what is between.
     async fn line(&mut self, behind: usize, start: &str, end: &str) -> String {
-        eventually(start, async || {
+        within(STARTING, start, async || {
             if let Some(status) = self.process.try_wait().unwrap() {
                 panic!("the demo ended with {status}: {}", self.text());
             }

@@ -83,7 +83,16 @@ pub(crate) async fn one(client: &Client, sql: &str) -> String {
 }
 
 /// Asks until there is an answer, a hundred times a second. What is waited for comes within a minute, or the test fails.
-pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(what: &str, ask: impl AsyncFnMut() -> Option<T>) -> T {
+    within(Duration::from_mins(1), what, ask).await
+}
+
+/// The same for what may take as long as this on a busy machine.
+pub(crate) async fn within<T>(
+    limit: Duration,
+    what: &str,
+    mut ask: impl AsyncFnMut() -> Option<T>,
+) -> T {
     let answer = async {
         loop {
             if let Some(answer) = ask().await {
@@ -92,7 +101,7 @@ pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Opti
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let answer = tokio::time::timeout(Duration::from_mins(1), answer).await;
+    let answer = tokio::time::timeout(limit, answer).await;
     answer.unwrap_or_else(|_| panic!("waited for {what} in vain"))
 }
 
