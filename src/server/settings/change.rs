@@ -87,8 +87,10 @@ impl Settings {
     pub fn assign_all(&self, out: &mut Vec<u8>) {
         let fresh = Self::default();
         let named = |name| self.get(name).map(|value| (name, Some(value)));
-        let all = fresh.differences(self).chain(IDENTITY.into_iter().filter_map(named));
-        for (name, value) in named(ENCODING).into_iter().chain(all) {
+        let (limits, others): (Vec<_>, Vec<_>) =
+            fresh.differences(self).partition(|(name, _)| LIMITS.contains(name));
+        let all = named(ENCODING).into_iter().chain(others);
+        for (name, value) in all.chain(IDENTITY.into_iter().filter_map(named)).chain(limits) {
             assignment(out, name, value);
         }
     }
@@ -311,10 +313,11 @@ mod tests {
         let gone = "SET \"statement_timeout\" TO '0';SET \"transaction_timeout\" TO '0';RESET \"z\";\
              RESET \"statement_timeout\";RESET \"transaction_timeout\";";
         assert_eq!(change(&from, &Settings::default()), [gone]);
-        assert_eq!(
-            change(&Settings::default(), &to),
-            ["SET \"z\" TO 2;SET \"statement_timeout\" TO 3;SET \"transaction_timeout\" TO 2;"]
-        );
+        let new = "SET \"z\" TO 2;SET \"statement_timeout\" TO 3;SET \"transaction_timeout\" TO 2;";
+        assert_eq!(change(&Settings::default(), &to), [new]);
+        let mut sql = Vec::new();
+        to.assign_all(&mut sql);
+        assert_eq!(str::from_utf8(&sql), Ok(new));
     }
 
     #[test]
