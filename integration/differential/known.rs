@@ -9,6 +9,7 @@ pub(super) struct Known {
 
 struct Line {
     text: &'static str,
+    /// Has been seen, or need not be.
     is_confirmed: bool,
 }
 
@@ -28,9 +29,12 @@ impl Line {
 impl Known {
     /// What `known.txt` says.
     pub(super) fn read() -> Self {
-        let text = include_str!("known.txt");
-        let lines = text.lines().filter(|line| line.starts_with('['));
-        Self { lines: lines.map(|text| Line { text, is_confirmed: false }).collect() }
+        let lines = include_str!("known.txt").lines().filter_map(|line| {
+            let by_chance = line.strip_prefix("perhaps ");
+            let text = by_chance.unwrap_or(line);
+            text.starts_with('[').then_some(Line { text, is_confirmed: by_chance.is_some() })
+        });
+        Self { lines: lines.collect() }
     }
 
     /// Whether the list says that this case differs, which it does.
