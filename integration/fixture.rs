@@ -149,8 +149,13 @@ pub(crate) async fn pgbench(url: &str, arguments: &[&str]) -> Option<Output> {
     tool("pgbench", &all).await
 }
 
-async fn tool(name: &str, arguments: &[&str]) -> Option<Output> {
+/// Runs another of PostgreSQL's programs; `None`, with a printed reason, when there is none to be had.
+pub(crate) async fn tool(name: &str, arguments: &[&str]) -> Option<Output> {
     let program = tools()?.join(name);
+    if !program.exists() {
+        eprintln!("skipped: there is no {name} beside psql");
+        return None;
+    }
     let output = tokio::process::Command::new(program).args(arguments).output().await;
     Some(output.unwrap())
 }

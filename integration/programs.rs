@@ -2,9 +2,13 @@
 
 use tokio::sync::Mutex;
 
-use crate::fixture::{at_each_door, pgbench, psql, succeeded, unique};
+use crate::{
+    fixture::{at_each_door, on_each_version, own_cluster, pgbench, psql, succeeded, tool, unique},
+    pooler::Pooler,
+};
 
 at_each_door!(psql_runs_a_script, pgbench_runs_in_every_mode);
+on_each_version!(pg_dump_finds_everything);
 
 async fn psql_runs_a_script(url: &str) {
     let table = unique("psql");
@@ -53,4 +57,34 @@ async fn pgbench_runs_in_every_mode(url: &str) {
         run(&["-M", mode, "-c", "8", "-t", "50", "-S"], 400).await;
         run(&["-M", mode, "-c", "4", "-t", "10", "-S", "-C"], 40).await;
     }
+}
+
+/// Its transaction is read-only and may run on a replica, where a sequence is ahead.
+async fn pg_dump_finds_everything(major: u16) {
+    let cluster = own_cluster(major).start().await.unwrap();
+    let sql = "CREATE TABLE dumped (id serial PRIMARY KEY, v text DEFAULT 'x');
+        INSERT INTO dumped SELECT FROM generate_series(1, 40); CREATE SEQUENCE s;
+        CREATE VIEW v AS SELECT * FROM dumped; CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1';
+        GRANT SELECT ON ALL TABLES IN SCHEMA public TO app; GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO app";
+    cluster.primary().execute(sql).await.unwrap();
+    let pooler = Pooler::start(&cluster, &[("routing.max_lag", "\"1min\"")]).await;
+    cluster.wait_caught_up().await.unwrap();
+    let mut dumps = Vec::new();
+    for url in [cluster.primary().url(), pooler.url(), pooler.url()] {
+        let Some(output) = tool("pg_dump", &["-d", &url]).await else { return };
+        if String::from_utf8_lossy(&output.stderr).contains("server version mismatch") {
+            eprintln!("skipped: pg_dump is older than PostgreSQL {major}");
+            return;
+        }
+        let printed = succeeded(&output);
+        assert!(printed.contains("setval('public.dumped_id_seq'"), "{printed}");
+        let lines = printed.lines().filter(|line| {
+            let differs = ["SELECT pg_catalog.setval(", "\\restrict ", "\\unrestrict "];
+            !differs.iter().any(|start| line.starts_with(start))
+        });
+        dumps.push(lines.map(str::to_owned).collect::<Vec<_>>());
+    }
+    assert_eq!(dumps[0], dumps[1]);
+    assert_eq!(dumps[0], dumps[2]);
+    pooler.check();
 }

@@ -10,6 +10,7 @@ scripted!(
     protocol_2_is_refused,
     options_and_parameters_become_settings_of_the_server,
     a_server_that_leaves_while_a_client_logs_in_is_not_the_clients_fault,
+    a_setting_that_every_server_fails_is_told_in_its_own_words,
     a_setting_that_the_server_refuses_ends_the_log_in,
     replication_is_a_switch_or_database,
     garbage_is_told_so_and_closed,
@@ -158,6 +159,24 @@ async fn a_server_that_leaves_while_a_client_logs_in_is_not_the_clients_fault(de
     third.expect([query("SET \"geqo\" TO 'off';")]).await;
     third.reply([complete("SET"), idle()]).await;
     client.read_greeting().await;
+}
+
+/// An extension that looks at a value may fail as a fault would.
+async fn a_setting_that_every_server_fails_is_told_in_its_own_words(delivery: Delivery) {
+    let mut stage = Stage::new(delivery).await;
+    let (_first, mut server) = stage.pair().await;
+    let mut client = stage.dial().await;
+    client.wire.send_bytes(&startup(V3_0, &[APP[0], APP[1], ("its.own", "1")])).await;
+    for is_last in [false, false, true] {
+        server.next().await;
+        server.reply([error("XX000"), idle()]).await;
+        server.expect_closed().await;
+        if !is_last {
+            server = stage.primary.accept().await;
+        }
+    }
+    assert_eq!(client.next().await.field(b'C').as_deref(), Some("XX000"));
+    client.expect_closed().await;
 }
 
 async fn replication_is_a_switch_or_database(delivery: Delivery) {

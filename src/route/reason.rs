@@ -134,7 +134,7 @@ impl From<Why> for Reason {
             Why::Write => Self::Write,
             Why::Ddl => Self::Ddl,
             Why::Locking => Self::Locking,
-            Why::Sequence | Why::SequenceRelation => Self::Sequence,
+            Why::Sequence => Self::Sequence,
             Why::SessionState => Self::SessionState,
             Why::Utility => Self::Utility,
             Why::Unparsed => Self::Unparsed,

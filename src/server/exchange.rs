@@ -88,7 +88,9 @@ async fn converse(server: &mut Server, sql: &[u8]) -> Result<Answer, ExchangeErr
             return Err(ExchangeError::OutOfStep);
         }
         if server.stream.read_some(&mut buffer).await.map_err(ExchangeError::Io)? == 0 {
-            return Err(refused.unwrap_or(ExchangeError::Io(io::ErrorKind::UnexpectedEof.into())));
+            // What it has said was its farewell.
+            let last = refused.map_or_else(String::new, |error| error.to_string());
+            return Err(ExchangeError::Io(io::Error::new(io::ErrorKind::UnexpectedEof, last)));
         }
     }
 }

@@ -22,10 +22,10 @@ use crate::session::clients::{Activity, Cancelling, Client, Summons};
 use crate::session::worker::Worker;
 
 /// How long after it was sent a server may not have begun with a statement.
-pub(super) const SLOW_TO_BEGIN: Duration = Duration::from_secs(5);
+pub(super) const SLOW_TO_BEGIN: Duration = Duration::from_secs(1);
 
 /// How long a statement has to end after the first request; after each further one twice as long.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Cancels what the client with this key waits for; nothing if there is none, or if it waits for nothing. `done` is
 /// dropped when that is over.
@@ -88,9 +88,10 @@ pub(super) fn forget(client: &Client) {
     }
 }
 
-/// What the last cancel request was to end is over, and the client has been shown its end: what comes next must not be hit.
+/// A cancel request is not repeated any more: what it was to end is over, or something else is on its way, which must not be
+/// hit.
 #[inline]
-pub(super) fn answered(client: &Client) {
+pub(super) fn end_repeats(client: &Client) {
     if client.cancelling.get() != Cancelling::No {
         client.until_answered.take();
     }

@@ -8,6 +8,7 @@ use crate::net::buffer::Gather;
 use crate::protocol::{FrontendTag, TransactionStatus};
 use crate::route::Patience;
 use crate::session::books::Books;
+use crate::session::cancel;
 use crate::session::clients::Activity;
 use crate::session::fitting::{bring_up_to_date, make_room};
 use crate::session::link::Gate;
@@ -192,7 +193,7 @@ impl Session {
         }
         let mut out = Gather::new(bytes, mixed);
         self.explain_stay();
-        self.renew_settings(bytes);
+        self.renew_settings(bytes, now);
         self.record_plans(bytes);
         let outcome = self.pass_requests(bytes, &mut out, now);
         self.answer_at_once();
@@ -223,7 +224,7 @@ impl Session {
     /// than a server should have. What is sent for that is answered with the client's own messages; to a goodbye nothing
     /// is answered.
     #[inline]
-    fn renew_settings(&mut self, bytes: &[u8]) {
+    fn renew_settings(&mut self, bytes: &[u8], now: Mono) {
         let Phase::Attached(attached) = &self.phase else { return };
         let meets_others = self.meets_others(&attached.lease);
         let Phase::Attached(attached) = &mut self.phase else { return };
@@ -243,6 +244,7 @@ impl Session {
         } else if link.machine.at_boundary() {
             make_room(&self.worker, link, limit);
         }
+        (attached.asked, attached.first) = (now, link.machine.next());
     }
 
     /// Takes frame after frame, as long as they may go to this server.
@@ -365,6 +367,7 @@ impl Session {
 
     /// A request is on its way: the client is busy from now on.
     pub(super) fn note_busy(&self, now: Mono) {
+        cancel::end_repeats(&self.client);
         let Phase::Attached(attached) = &self.phase else { return };
         if self.client.activity.get() != Activity::Active {
             let deadline = self.busy_deadline(attached.began, attached.asked);

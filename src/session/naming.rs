@@ -296,14 +296,14 @@ impl Requests<'_> {
         self.link.stains |= Stains::SESSION;
     }
 
-    /// The SQL that says why, if a text with these effects must not run on the client's present server, or on none.
+    /// Why a text with these effects must not be parsed by the client's present server, or by none, if so.
     #[inline]
     pub(super) fn forbidden(&self, verdict: Verdict, text: &[u8]) -> Option<Fault> {
-        let fault = self.not_here(verdict);
-        if fault.is_some() {
-            return fault;
+        let fault = self.tied(verdict);
+        if fault.is_none() && verdict.effects.intersects(NAMING) {
+            return self.forbidden_names(text);
         }
-        if verdict.effects.intersects(NAMING) { self.forbidden_names(text) } else { None }
+        fault
     }
 
     fn forbidden_names(&self, text: &[u8]) -> Option<Fault> {

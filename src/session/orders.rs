@@ -195,7 +195,7 @@ impl Session {
             Ended::Dismissed => tracing::debug!("client was dismissed"),
         }
         if let Phase::Attached(attached) = std::mem::replace(&mut self.phase, Phase::Detached) {
-            cancel::answered(&self.client);
+            cancel::end_repeats(&self.client);
             cleaning::abandon(&self.worker, &self.client, attached);
         }
         if matches!(ended, Ended::Dismissed) && !self.to_client.is_empty() {

@@ -206,7 +206,7 @@ impl Session {
 
     /// ReadyForQuery has been shown to the client.
     pub(super) fn on_ready(&mut self, now: Mono) {
-        cancel::answered(&self.client);
+        cancel::end_repeats(&self.client);
         let Phase::Attached(attached) = &mut self.phase else { return };
         let Some(traffic) = self.client.backend.traffic.get(self.worker.lane()) else {
             return;
@@ -229,6 +229,7 @@ impl Session {
             attached.began = now;
             // What is still to be answered may write, or use a portal that was bound meanwhile.
             if attached.lease.machine.owes_nothing() {
+                self.parameters.nothing_expected();
                 attached.portals.clear();
                 attached.wrote = Wrote::No;
                 attached.tables = Tables::NONE;
@@ -343,6 +344,7 @@ impl Session {
         link.machine.abandon(&mut books);
         self.names.forget_texts(u64::MAX);
         self.parameters.forget_error();
+        cancel::end_repeats(&self.client);
         let cluster = &self.client.backend.cluster;
         attached.tell_of_ddl(cluster);
         cluster.end(attached.node, self.worker.lane());

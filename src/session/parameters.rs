@@ -104,6 +104,8 @@ pub(crate) struct Parameters {
     pending: VecDeque<Step>,
     explained: Explained,
     commits: Commits,
+    /// What something on its way may make of that.
+    foreseen: Commits,
     /// What was reset to a startup value that the server does not know: there it has the server's default.
     revoked: Vec<Box<str>>,
     ours: Book,
@@ -162,6 +164,7 @@ impl Parameters {
             pending: VecDeque::new(),
             explained: Explained::No,
             commits: Commits::Flushed,
+            foreseen: Commits::Flushed,
             revoked: Vec::new(),
             ours: Book::default(),
         }
@@ -196,9 +199,9 @@ impl Parameters {
         self.pending.push_back(step);
     }
 
-    /// What is on its way may have the present transaction acknowledged before it is flushed.
+    /// What is on its way may have its transaction acknowledged before it is flushed.
     pub(crate) fn expect_lazy_commit(&mut self) {
-        self.commits = Commits::Perhaps;
+        self.foreseen = Commits::Perhaps;
     }
 
     /// Whether what the server reports of its parameters is the doing of the client's own statements.
@@ -352,7 +355,8 @@ impl Parameters {
     /// Whether the commits of the present transaction are known to be flushed when they are acknowledged. To be
     /// asked before the transaction is forgotten with [`Parameters::transaction_ended`].
     pub(crate) fn commits(&self, flushing: &Flushing) -> Commits {
-        if flushing.is_lazy() || self.current.get(SYNCHRONOUS_COMMIT).is_some() {
+        let is_set = self.current.get(SYNCHRONOUS_COMMIT).is_some();
+        if is_set || flushing.is_lazy() || self.foreseen == Commits::Perhaps {
             return Commits::Perhaps;
         }
         self.commits
@@ -362,5 +366,11 @@ impl Parameters {
     #[inline]
     pub(crate) fn transaction_ended(&mut self) {
         self.commits = Commits::Flushed;
+    }
+
+    /// No transaction is open, and nothing is on its way.
+    #[inline]
+    pub(crate) fn nothing_expected(&mut self) {
+        self.foreseen = Commits::Flushed;
     }
 }

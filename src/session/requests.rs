@@ -197,7 +197,7 @@ impl Requests<'_> {
         if self.prepare_to_listen(verdict.effects, text) == Readiness::Wait {
             return Readiness::Wait;
         }
-        if let Some(fault) = self.forbidden(verdict, text) {
+        if let Some(fault) = self.forbidden(verdict, text).or_else(|| self.not_here(verdict)) {
             self.query_instead(&fault.sql(), out);
             return Readiness::Ready;
         }

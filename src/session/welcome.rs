@@ -90,6 +90,7 @@ pub(super) async fn welcome(
     if let Some(known) = backend.welcomes.lock().get(settings) {
         return Ok(known);
     }
+    let mut refusal = Refusal::Trouble(Trouble::ServerLost);
     for _ in 0..TRIES {
         let mut lease = any_server(worker, backend).await.map_err(Refusal::Trouble)?;
         let found = try_settings(&mut lease, settings, backend).await;
@@ -109,14 +110,20 @@ pub(super) async fn welcome(
             Err(error) => {
                 tracing::warn!(%error, "could not try startup parameters on a server");
                 lease.close(now);
+                match error {
+                    ExchangeError::Refused(_, _, fields) => refusal = Refusal::Server(fields),
+                    // Another one may take as long.
+                    ExchangeError::Timeout => break,
+                    ExchangeError::Io(_) | ExchangeError::OutOfStep => {}
+                }
             }
         }
     }
-    Err(Refusal::Trouble(Trouble::ServerLost))
+    Err(refusal)
 }
 
-/// Whether an error tells of what was set rather than of the server (Appendix A of the manual: no connection, no resources,
-/// an operator's intervention, a fault): that one shuts down, for instance, and another one will do.
+/// Whether an error is certain to tell of what was set rather than of the server (Appendix A of the manual: no connection, no
+/// resources, an operator's intervention, a fault): with that one, another server may do.
 fn is_of_the_settings(SqlState(code): SqlState) -> bool {
     !matches!(code, [b'0', b'8', ..] | [b'5', b'3' | b'7' | b'8', ..] | [b'X', b'X', ..])
 }

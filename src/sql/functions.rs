@@ -51,10 +51,30 @@ pub(super) fn is_unknown(name: &str) -> bool {
     reason(name) == Some(Why::UnknownFunction)
 }
 
-/// Whether this built-in function acts on its server, or locks there, also in a read-only transaction.
-pub(super) fn acts(name: &str) -> bool {
-    name.starts_with("pg_") && contains_line(VOLATILE, name)
+/// Whether this built-in function locks on its server, or does something to it, also in a read-only transaction on a standby.
+pub(super) fn acts(name: &[u8]) -> bool {
+    let Some((b"pg_" | b"PG_" | b"Pg_" | b"pG_", rest)) = name.split_first_chunk() else {
+        return false;
+    };
+    let begins =
+        |with: &&[u8]| rest.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+    ACTING.iter().any(|one| rest.eq_ignore_ascii_case(one)) || ACTING_KINDS.iter().any(begins)
 }
+
+/// What follows `pg_` in their names.
+const ACTING: [&[u8]; 8] = [
+    b"cancel_backend",
+    b"promote",
+    b"reload_conf",
+    b"rotate_logfile",
+    b"switch_wal",
+    b"terminate_backend",
+    b"wal_replay_pause",
+    b"wal_replay_resume",
+];
+
+/// How it begins in several.
+const ACTING_KINDS: [&[u8]; 3] = [b"advisory_xact_", b"stat_reset", b"try_advisory_xact_"];
 
 /// Whether this built-in function runs SQL that it is given as text, or reads tables that it is given by name.
 pub(super) fn runs_text(name: &str) -> bool {
@@ -110,11 +130,13 @@ mod tests {
 
     #[test]
     fn names_have_the_reason_that_an_operator_expects() {
-        for acting in ["pg_cancel_backend", "pg_promote", "pg_try_advisory_xact_lock"] {
-            assert!(acts(acting), "{acting}");
+        for acting in ["pg_cancel_backend", "PG_promote", "pg_try_advisory_xact_lock_shared"] {
+            assert!(acts(acting.as_bytes()), "{acting}");
         }
-        for other in ["lo_create", "nextval", "pg_backend_pid", "pg_sleep"] {
-            assert!(!acts(other), "{other}");
+        for other in
+            ["", "pg_", "nextval", "pg_export_snapshot", "pg_get_sequence_data", "pg_sleep"]
+        {
+            assert!(!acts(other.as_bytes()), "{other}");
         }
         for safe in ["now", "random", "lower", "count", "pg_sleep", "coalesce", "generate_series"] {
             assert_eq!(reason(safe), None, "{safe}");

@@ -34,9 +34,7 @@ pub(super) fn reasons(text: &str, catalog: &Catalog) -> Reasons {
     if gate.chain > MAX_CHAIN || gate.joins > MAX_JOINS {
         gate.condemn(Why::TooLong);
     }
-    // What names a column as sequences have them may read one.
-    let is_settled = |why: Why| !why.yields_to_hint() && why != Why::Sequence;
-    if gate.reasons.may_write && gate.reasons.first.is_some_and(is_settled) {
+    if gate.reasons.may_write && gate.reasons.first.is_some_and(|why| !why.yields_to_hint()) {
         return gate.reasons;
     }
     let tree = if gate.joins > MANY_JOINS || text.len() > LONG {

@@ -18,7 +18,8 @@ const MOMENTS: [&[u8]; 4] = [b"now", b"today", b"tomorrow", b"yesterday"];
 /// Only queries and INSERT, UPDATE, DELETE and MERGE have plans. A literal is converted when it is parsed, so one that
 /// may mean the present moment must be parsed each time.
 pub fn is_reusable(text: &[u8], verdict: Verdict) -> bool {
-    let harmless = Effects::WRITES | Effects::SEQUENCE_STATE | Effects::SESSION_LOCK;
+    let harmless =
+        Effects::WRITES | Effects::ACTS | Effects::SEQUENCE_STATE | Effects::SESSION_LOCK;
     text.len() <= MAX_LEN
         && harmless.contains(verdict.effects)
         && Cursor::new(text).peek().is_some_and(|first| begins_plannable(&first))
@@ -80,6 +81,7 @@ mod tests {
             "update t set a = 'new' where b = 'it''s'",
             "delete from t where a = $$x$$",
             "select nextval('s')",
+            "select pg_advisory_xact_lock($1)",
         ] {
             assert!(is_reusable(sql.as_bytes(), verdict(sql)), "{sql}");
         }

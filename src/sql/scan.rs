@@ -161,7 +161,7 @@ fn effects_of(name: &[u8]) -> Effects {
         Effects::SETS
     } else if is_any(SESSION_STATE) {
         Effects::OPAQUE | Effects::KEEPS
-    } else if str::from_utf8(name).is_ok_and(|name| functions::acts(&name.to_ascii_lowercase())) {
+    } else if functions::acts(name) {
         Effects::ACTS
     } else {
         Effects::empty()

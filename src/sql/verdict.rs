@@ -91,10 +91,7 @@ pub enum Why {
     Ddl,
     /// A locking clause, LOCK, or an advisory lock: locks of a standby exclude nobody.
     Locking,
-    /// Reads a sequence as a relation: a standby's is up to 32 values ahead (`SEQ_LOG_VALS` in
-    /// `src/backend/commands/sequence.c`).
-    SequenceRelation,
-    /// Calls a function of sequences, or names what may be one, or a column of one.
+    /// Uses a sequence: its state is not what a standby shows.
     Sequence,
     /// Changes or depends on the state of the server session.
     SessionState,
@@ -133,7 +130,7 @@ impl Why {
             Self::Write => "write",
             Self::Ddl => "ddl",
             Self::Locking => "locking",
-            Self::Sequence | Self::SequenceRelation => "sequence",
+            Self::Sequence => "sequence",
             Self::SessionState => "session_state",
             Self::Utility => "utility",
             Self::Unparsed => "unparsed",
@@ -248,7 +245,8 @@ bitflags! {
         const ASKS = 1 << 22;
         /// Calls, or fires as a trigger, a function that may leave in its session what nothing names.
         const TRACES = 1 << 23;
-        /// Calls a built-in function that acts on its server, or locks there, also in a read-only transaction.
+        /// Calls a built-in function that acts on its server, or locks there, also in a read-only transaction: see
+        /// `functions::acts`.
         const ACTS = 1 << 25;
     }
 }

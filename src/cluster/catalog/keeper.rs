@@ -84,7 +84,12 @@ async fn follow(
     loop {
         let news = state.take_news();
         let begun = cluster.clock.now();
-        let [changes, found, lazy, delay] = reader.changes().await?;
+        let read = reader.changes().await;
+        if let (Err(_), Some(news)) = (&read, news) {
+            // Nobody has looked at them.
+            state.tell(news);
+        }
+        let [changes, found, lazy, delay] = read?;
         cluster.flushing.note(&lazy, &delay);
         renew(cluster, defaults.look(found, news, cluster.clock.now()));
         if last.changes != changes {

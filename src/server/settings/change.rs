@@ -42,6 +42,7 @@ impl Settings {
             }
         };
         let kept = self.loses_customs(wanted).then(|| self.identity());
+        self.lift_limits(wanted, sql);
         if kept.is_some() {
             sql.extend_from_slice(b"RESET ALL;");
         }
@@ -53,19 +54,16 @@ impl Settings {
             // A query is converted as a whole, before any of it runs.
             flush(Part::Own, sql);
         }
+        let (limits, others): (Vec<_>, Vec<_>) =
+            had.differences(wanted).partition(|(name, _)| LIMITS.contains(name));
         let (customs, own): (Vec<_>, Vec<_>) =
-            had.differences(wanted).partition(|(name, _)| name.contains('.'));
+            others.into_iter().partition(|(name, _)| name.contains('.'));
         let becomes_oneself = had.get(AUTHORIZATION) != wanted.get(AUTHORIZATION)
             || !(customs.is_empty() && own.is_empty()) && self.is_or_becomes_somebody_else(wanted);
         if becomes_oneself {
             had.log_in_again(sql);
         }
-        let (limits, own): (Vec<_>, Vec<_>) =
-            own.into_iter().partition(|(name, _)| LIMITS.contains(name));
-        if !own.is_empty() {
-            had.lift(&limits, sql);
-        }
-        for (name, value) in own.into_iter().chain(limits) {
+        for (name, value) in own {
             had.assign_anew(name, value, sql);
         }
         if !customs.is_empty() {
@@ -79,6 +77,9 @@ impl Settings {
             wanted.become_somebody_else(sql);
         } else if had.get(ROLE) != wanted.get(ROLE) {
             assignment(sql, ROLE, wanted.get(ROLE));
+        }
+        for (name, value) in limits {
+            assignment(sql, name, value);
         }
         flush(Part::Own, sql);
     }
@@ -121,12 +122,18 @@ impl Settings {
             .filter(|(name, _)| !IDENTITY.contains(name))
     }
 
-    /// Appends what gives these changes the time that they take, if they change limits of time. The old ones would hold for
-    /// them: another client's may be a millisecond. Each statement of a query has the limits that it finds
+    /// Appends what gives the changes the time that they take, if limits of time are among several of them. The old ones would
+    /// hold for all: another client's may be a millisecond. Each statement of a query has the limits that it finds
     /// (`start_xact_command` in `src/backend/tcop/postgres.c`), and the new ones come last.
-    fn lift(&self, limits: &[Difference<'_>], out: &mut Vec<u8>) {
-        for (name, _) in limits {
-            if self.get(name).is_some() {
+    fn lift_limits(&self, wanted: &Self, out: &mut Vec<u8>) {
+        let is_limit = |name: &str| LIMITS.contains(&name);
+        let [ours, theirs] = [self, wanted]
+            .map(|all| all.iter().filter(|(name, _)| !is_limit(name) && !name.starts_with(OURS)));
+        if ours.eq(theirs) {
+            return;
+        }
+        for name in LIMITS {
+            if self.get(name).is_some() && self.get(name) != wanted.get(name) {
                 assignment(out, name, Some(&Value::Config("0".into())));
             }
         }
@@ -318,6 +325,16 @@ mod tests {
         let mut sql = Vec::new();
         to.assign_all(&mut sql);
         assert_eq!(str::from_utf8(&sql), Ok(new));
+        let from = settings(&[("a.b", "1"), ("role", "r"), ("statement_timeout", "1")]);
+        let to = settings(&[("c.d", "2"), ("role", "s"), ("statement_timeout", "2")]);
+        assert_eq!(
+            change(&from, &to),
+            [
+                "SET \"statement_timeout\" TO '0';RESET ALL;SET \"role\" TO 'none';",
+                "?SET \"c\".\"d\" TO 2;",
+                "SET \"role\" TO s;SET \"statement_timeout\" TO 2;"
+            ]
+        );
     }
 
     #[test]

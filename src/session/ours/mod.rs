@@ -191,7 +191,7 @@ pub(super) fn not_on_replica() -> Fault {
 }
 
 /// What fails a read-only transaction on a replica, whose next statement would lock there what is to be locked on the primary,
-/// end a process there, or read a sequence, of which a standby knows less.
+/// or end a process there.
 pub(super) fn meant_for_primary() -> Fault {
     let message = "this read-only transaction runs on a replica, where its statement would act on the replica";
     Fault { code: SqlState::FEATURE_NOT_SUPPORTED, message: message.to_owned(), hint: TO_PRIMARY }

@@ -15,7 +15,7 @@ use crate::session::pins::Pins;
 use crate::session::requests::Requests;
 use crate::session::sequences::not_own;
 use crate::sql::settings;
-use crate::sql::{Class, Effects, Verdict, Why};
+use crate::sql::{Effects, Verdict};
 
 /// Formats and values of a Bind without any.
 pub(in crate::session) const NO_VALUES: &[u8] = &[0; 6];
@@ -30,21 +30,19 @@ impl Requests<'_> {
         ask(text, &given)
     }
 
-    /// Why a statement must not run on the replica that the client has: it would tie its client to that, which may be
-    /// somebody else's the next moment; or it would do there what was meant for the primary.
+    /// Why a statement would tie its client to the replica that it has, if so: that may be somebody else's the next moment.
+    #[inline]
+    pub(in crate::session) fn tied(&self, verdict: Verdict) -> Option<Fault> {
+        let ties = self.given.side.is_replica() && !Pins::of(verdict.effects).is_empty();
+        ties.then(not_on_replica)
+    }
+
+    /// Why a statement must not be run on the replica that the client has, if so: it would tie its client to that, or do
+    /// there what was meant for the primary.
     #[inline]
     pub(in crate::session) fn not_here(&self, verdict: Verdict) -> Option<Fault> {
-        if !self.given.side.is_replica() {
-            None
-        } else if !Pins::of(verdict.effects).is_empty() {
-            Some(not_on_replica())
-        } else if verdict.effects.contains(Effects::ACTS)
-            || verdict.class == Class::Primary(Why::SequenceRelation)
-        {
-            Some(meant_for_primary())
-        } else {
-            None
-        }
+        let acts = self.given.side.is_replica() && verdict.effects.contains(Effects::ACTS);
+        self.tied(verdict).or_else(|| acts.then(meant_for_primary))
     }
 
     /// Has the server run `sql` in the place of a Query.

@@ -258,7 +258,7 @@ impl Facts {
             Some(Why::Configured)
         } else {
             match (kind, persistence) {
-                ("S", _) => Some(Why::SequenceRelation),
+                ("S", _) => Some(Why::Sequence),
                 ("f", _) => Some(Why::ForeignTable),
                 (_, "u") => Some(Why::UnloggedTable),
                 _ => None,

@@ -67,9 +67,7 @@ fn relations_are_what_the_catalog_says() {
     }
     assert_primary("select * from raw", &one, Why::UnloggedTable);
     assert_primary("select * from away, t", &one, Why::ForeignTable);
-    assert_primary("select * from s", &one, Why::SequenceRelation);
-    assert_primary("select last_value from s", &one, Why::SequenceRelation);
-    assert_primary("select last_value from t", &one, Why::Sequence);
+    assert_primary("select * from s", &one, Why::Sequence);
     assert_primary("select * from nobody", &one, Why::UnknownRelation);
     assert_primary("select * from app.t", &one, Why::UnknownRelation);
     assert_primary("copy raw to stdout", &one, Why::UnloggedTable);
