@@ -57,6 +57,7 @@ async fn a_promoted_replica_gets_no_reads_where_promotions_are_not_followed(majo
     let pooler = Pooler::start(&cluster, &keys).await;
     let writer = client(&pooler.url()).await;
     writer.batch_execute("CREATE TABLE split (x int)").await.unwrap();
+    cluster.wait_caught_up().await.unwrap();
     let stray = cluster.replica(0).unwrap();
     stray.execute("SELECT pg_promote(true, 60)").await.unwrap();
     await_log(&pooler, "configured as replica but is not in recovery").await;
