@@ -131,11 +131,17 @@ async fn options_and_parameters_become_settings_of_the_server(delivery: Delivery
     server.expect([query(&undo), query("select 2")]).await;
 }
 
-async fn a_setting_that_the_server_refuses_ends_the_log_in(delivery: Delivery) {
+/// A client, its server, and another client that has just asked to log in with this parameter.
+async fn wanting(delivery: Delivery, parameter: (&str, &str)) -> (Stage, Client, Server, Client) {
     let mut stage = Stage::new(delivery).await;
-    let (_first, mut server) = stage.pair().await;
+    let (first, server) = stage.pair().await;
     let mut client = stage.dial().await;
-    client.wire.send_bytes(&startup(V3_0, &[APP[0], APP[1], ("nonsense", "1")])).await;
+    client.wire.send_bytes(&startup(V3_0, &[APP[0], APP[1], parameter])).await;
+    (stage, first, server, client)
+}
+
+async fn a_setting_that_the_server_refuses_ends_the_log_in(delivery: Delivery) {
+    let (_stage, _first, mut server, mut client) = wanting(delivery, ("nonsense", "1")).await;
     server.next().await;
     server.reply([error("42704"), idle()]).await;
     let refused = client.next().await;
@@ -144,10 +150,7 @@ async fn a_setting_that_the_server_refuses_ends_the_log_in(delivery: Delivery) {
 }
 
 async fn a_server_that_leaves_while_a_client_logs_in_is_not_the_clients_fault(delivery: Delivery) {
-    let mut stage = Stage::new(delivery).await;
-    let (_first, mut server) = stage.pair().await;
-    let mut client = stage.dial().await;
-    client.wire.send_bytes(&startup(V3_0, &[APP[0], APP[1], ("geqo", "off")])).await;
+    let (mut stage, _first, mut server, mut client) = wanting(delivery, ("geqo", "off")).await;
     server.next().await;
     server.reply([fatal("57P01")]).await;
     drop(server);
@@ -163,10 +166,7 @@ async fn a_server_that_leaves_while_a_client_logs_in_is_not_the_clients_fault(de
 
 /// An extension that looks at a value may fail as a fault would.
 async fn a_setting_that_every_server_fails_is_told_in_its_own_words(delivery: Delivery) {
-    let mut stage = Stage::new(delivery).await;
-    let (_first, mut server) = stage.pair().await;
-    let mut client = stage.dial().await;
-    client.wire.send_bytes(&startup(V3_0, &[APP[0], APP[1], ("its.own", "1")])).await;
+    let (mut stage, _first, mut server, mut client) = wanting(delivery, ("its.own", "1")).await;
     for is_last in [false, false, true] {
         server.next().await;
         server.reply([error("XX000"), idle()]).await;

@@ -122,8 +122,8 @@ pub(super) async fn welcome(
     Err(refusal)
 }
 
-/// Whether an error is certain to tell of what was set rather than of the server (Appendix A of the manual: no connection, no
-/// resources, an operator's intervention, a fault): with that one, another server may do.
+/// Whether an error is certain to tell of what was set. The others may tell of the server (Appendix A of the manual: no
+/// connection, no resources, an operator's intervention, a fault), and another one will do.
 fn is_of_the_settings(SqlState(code): SqlState) -> bool {
     !matches!(code, [b'0', b'8', ..] | [b'5', b'3' | b'7' | b'8', ..] | [b'X', b'X', ..])
 }

@@ -8,11 +8,13 @@ impl Machine {
     /// Whether nothing is owed beyond the present request group, outside a transaction: one ReadyForQuery would
     /// end it.
     pub(crate) fn is_last_of_batch(&self) -> bool {
-        let groups = self.owed.iter().filter(|owed| owed.request.ends_with_ready()).count();
-        groups == 1
-            && self.status == TransactionStatus::Idle
-            && self.batch == Batch::Closed
-            && self.copy == Copy::None
+        self.owes_one_batch() && self.status == TransactionStatus::Idle && self.copy == Copy::None
+    }
+
+    /// Whether one ReadyForQuery is going to come, with which all that is owed has been answered.
+    fn owes_one_batch(&self) -> bool {
+        let ends = self.owed.iter().filter(|owed| owed.request.ends_with_ready());
+        ends.count() == 1 && self.batch == Batch::Closed
     }
 
     /// Whether a request that is sent now may find the transaction failed. The server answers it with an error then,
@@ -74,11 +76,7 @@ impl Machine {
 
     /// Whether one whole batch is owed that began with the request of this number, and nothing of its answer has come.
     pub(crate) fn is_silent_since(&self, first: u64) -> bool {
-        let batches = self.owed.iter().filter(|owed| owed.request.ends_with_ready()).count();
-        batches == 1
-            && self.batch == Batch::Closed
-            && self.head == Head::Silent
-            && self.oldest() == first
+        self.owes_one_batch() && self.head == Head::Silent && self.oldest() == first
     }
 
     /// Whether anything is owed that the server answers.
