@@ -113,7 +113,7 @@ pub struct Client {
     pub(crate) cancelling: Cell<Cancelling>,
     /// Who has asked for the cancel that is yet to be seen to.
     pub(crate) cancel_done: RefCell<Option<oneshot::Sender<()>>>,
-    /// Dropped when the client is shown what has come of what is being cancelled.
+    /// Dropped when the client is shown what has come of what is being cancelled, or has sent more.
     pub(crate) until_answered: RefCell<Option<oneshot::Sender<()>>>,
     pub(crate) pinned: Cell<&'static str>,
     /// What it replicates, if it is no ordinary session.

@@ -3,7 +3,7 @@
 use crate::session::Wrote;
 use crate::session::dialect;
 use crate::session::machine::Change;
-use crate::session::parameters::{SYNCHRONOUS_COMMIT, Savepoint, Script, Step};
+use crate::session::parameters::{Savepoint, Script, Step};
 use crate::session::pins::{Pins, Stains};
 use crate::session::requests::{Requests, Taken};
 use crate::session::sequences::mentions;
@@ -49,7 +49,7 @@ impl Requests<'_> {
             return;
         }
         self.note_values(effects, text);
-        if effects.contains(Effects::OPAQUE) && mentions_commits(text) {
+        if effects.contains(Effects::OPAQUE) && mentions(text, &[SYNCHRONOUS]) {
             self.parameters.expect_lazy_commit();
         }
         if effects.contains(Effects::WRITES) {
@@ -163,6 +163,9 @@ impl Requests<'_> {
     }
 }
 
+/// How the parameter begins by which a text of which nobody knows what it does (DO) may say how its transaction is committed.
+const SYNCHRONOUS: &[u8; 7] = b"synchro";
+
 /// How the words begin of which one stands in every statement about a savepoint.
 const SAVEPOINTS: [&[u8; 7]; 3] = [b"rollbac", b"release", b"savepoi"];
 
@@ -179,10 +182,4 @@ fn changes(effects: Effects, text: &[u8]) -> Option<Vec<settings::Change>> {
         settings::changes_among(text)
     };
     changes?.into_iter().map(|change| change.bind(|_| None)).collect()
-}
-
-/// Whether a text of which nobody knows what it does (DO) may set how its transaction is committed.
-fn mentions_commits(text: &[u8]) -> bool {
-    let name = SYNCHRONOUS_COMMIT.as_bytes();
-    text.windows(name.len()).any(|part| part.eq_ignore_ascii_case(name))
 }

@@ -32,7 +32,7 @@ use savepoints::Savepoints;
 pub(crate) use script::Script;
 
 /// Decides whether a commit is flushed before it is acknowledged.
-pub(crate) const SYNCHRONOUS_COMMIT: &str = "synchronous_commit";
+const SYNCHRONOUS_COMMIT: &str = "synchronous_commit";
 
 /// Parameters whose values PostgreSQL reports (those that it marks GUC_REPORT, and what `is_superuser` follows from), in
 /// lower case.
